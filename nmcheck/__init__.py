@@ -1,0 +1,29 @@
+"""nmcheck: noise moments and robustness bounds of ONNX classifiers.
+
+The public names are loaded when first asked for, so that importing the package costs milliseconds and torch is loaded
+only by what needs it.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC: dict[str, str] = {
+    "AnalyzeOptions": "nmcheck.checks.analyze",
+    "analyze": "nmcheck.checks.analyze",
+    "load_graph": "nmcheck.graph.load",
+    "Program": "nmcheck.execute.program",
+}
+
+__all__ = ["AnalyzeOptions", "Program", "__version__", "analyze", "load_graph"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'nmcheck' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -1,0 +1,45 @@
+"""Affine maps and the (Affine, ReLU, Affine) form: made by ``linearize``, eaten by ``moments``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AffineMap:
+    """x -> W x + b on flat vectors.
+
+    Attributes:
+        weight: W, of shape (outputs, inputs).
+        bias: b, of shape (outputs,).
+    """
+
+    weight: Float[Tensor, "outputs inputs"]
+    bias: Float[Tensor, " outputs"]
+
+    def __call__(self, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
+        """W x + b for every row of ``x``."""
+        return x @ self.weight.mT + self.bias
+
+
+@dataclass(frozen=True)
+class AffineReluAffine:
+    """x -> B relu(A x + c1) + c2, the network whose moments are known in closed form.
+
+    The two-stage linearization of a deeper network at a ReLU has this form (extension paper, section 3.3).
+
+    Attributes:
+        inner: A and c1, from the n inputs to the p units in front of the ReLU.
+        outer: B and c2, from the p units behind the ReLU to the d logits.
+    """
+
+    inner: AffineMap
+    outer: AffineMap
+
+    def __call__(self, x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch d"]:
+        """The network's own output, for comparison with what it stands for."""
+        return self.outer(torch.relu(self.inner(x)))

@@ -1,0 +1,72 @@
+"""What an analysis is asked for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from nmcheck.errors import UsageError
+
+ENGINES = ("two-stage", "published-theorem2", "published-lemma4")
+LEAST_REFERENCE_SAMPLES = 500
+"""250 antithetic pairs: below that the interval of a variance does not cover (formulas.md, section h)."""
+
+
+@dataclass(frozen=True)
+class AnalyzeOptions:
+    """Options of ``nmcheck analyze``, checked when made.
+
+    Attributes:
+        model: the ONNX file.
+        data: a data spec: ``mnist``, ``FILE.npz``, a folder, ...
+        sigmas: noise levels, in pixel units.
+        cut: ``first``, ``last`` or the name of a ReLU node.
+        engines: which moments to compute, of ``ENGINES``.
+        scale: what the model expects, given pixels in [0, 1]; None for the model's own metadata, else ``unit``.
+        value_range: the range float images lie in, if not [0, 1].
+        seed: seeds the choice of images and the reference's noise.
+        samples: how many images to use, stratified by class.
+        reference_samples: samples an image and noise level of the control-variate reference; even.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    model: Path
+    data: str
+    sigmas: tuple[float, ...] = (0.05, 0.1)
+    cut: str = "last"
+    engines: tuple[str, ...] = ("two-stage", "published-theorem2")
+    scale: str | None = None
+    value_range: tuple[float, float] | None = None
+    seed: int = 0
+    samples: int = 100
+    reference_samples: int = 1000
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for sigma in self.sigmas:
+            if not (math.isfinite(sigma) and sigma > 0):
+                raise UsageError(f"--sigma must be a positive number of pixel units, not {sigma}; try --sigma 0.1.")
+        if not self.sigmas:
+            raise UsageError("At least one --sigma is needed; try --sigma 0.1.")
+        if len(set(self.sigmas)) < len(self.sigmas):
+            raise UsageError("--sigma names the same noise level twice; give each level once.")
+        for engine in self.engines:
+            if engine not in ENGINES:
+                raise UsageError(f"--engine {engine} is not known; choose from {', '.join(ENGINES)}.")
+        if not self.engines:
+            raise UsageError(f"At least one --engine is needed; choose from {', '.join(ENGINES)}.")
+        if self.samples < 1:
+            raise UsageError(f"--samples must be at least 1, not {self.samples}.")
+        if self.seed < 0:
+            raise UsageError(f"--seed must not be negative, but is {self.seed}.")
+        if self.reference_samples < LEAST_REFERENCE_SAMPLES or self.reference_samples % 2:
+            raise UsageError(
+                f"--reference-samples must be even and at least {LEAST_REFERENCE_SAMPLES} (the samples come in "
+                f"antithetic pairs, and the variance's interval needs 250 of them), not {self.reference_samples}."
+            )
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"--device must be auto, cpu or cuda, not {self.device}.")

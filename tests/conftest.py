@@ -1,0 +1,39 @@
+"""Type and shape checks at run time, and where the shared models and data lie.
+
+The import hook makes beartype check every annotation of nmcheck, jaxtyping's shapes included, while the tests run; users
+do not pay for it.
+"""
+
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("nmcheck", "beartype.beartype")
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        pytest.skip(reason=f"{path.relative_to(ROOT.parent)} is not on this machine")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_models() -> Path:
+    """The folder of third-party models that may not be committed."""
+    return _folder(SHARED / "models")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of full data sets that may not be committed."""
+    return _folder(SHARED / "data")
+
+
+@pytest.fixture(scope="session")
+def sample_models() -> Path:
+    """The trained networks that come with the project."""
+    return ROOT / "sample_models"
