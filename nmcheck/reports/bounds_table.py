@@ -1,0 +1,101 @@
+"""Layerwise robustness and radii."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.markup import escape
+
+from nmcheck.reports.layout import new_table, paragraph, reasons, settle
+from nmcheck.reports.numbers import MISSING, significant
+from nmcheck.results.bounds import BoundsEntry, LayerBounds
+
+NORMS = {"l2": "L2", "linf": "Linf"}
+
+
+def bounds_tables(entry: BoundsEntry) -> list[RenderableType]:
+    """The layers, the radii by method, and what the published formulas are worth."""
+    return [_layers(entry), "", *_layer_notes(entry), "", _radii(entry), "", *_radius_notes(entry)]
+
+
+def domain(entry: BoundsEntry) -> str:
+    """Norm and input domain in words."""
+    where = "unboxed" if entry.box is None else f"pixels kept in {entry.box[0]:g} to {entry.box[1]:g}"
+    return f"{NORMS[entry.norm]}, {where}"
+
+
+def _layers(entry: BoundsEntry) -> RenderableType:
+    table = new_table(
+        f"Layerwise robustness ({domain(entry)})",
+        "node",
+        "op",
+        "Lipschitz",
+        "to logits",
+        "kappa published,\nnot certified",
+        "kappa\ncertified",
+        "published\nsound",
+        names=2,
+    )
+    for row in entry.layers:
+        table.add_row(
+            escape(row.node),
+            escape(row.op),
+            significant(row.lipschitz, 4),
+            significant(row.lipschitz_to_logits, 4),
+            significant(row.kappa_published),
+            significant(row.kappa_certified),
+            _sound(row),
+        )
+    return settle(table, 0, 1)
+
+
+def _sound(row: LayerBounds) -> str:
+    if row.kappa_published is None:
+        return MISSING
+    return "[green]yes[/green]" if row.published_sound else "[red]no[/red]"
+
+
+def _layer_notes(entry: BoundsEntry) -> list[RenderableType]:
+    nodes: dict[str, list[str]] = {}
+    for row in entry.layers:
+        nodes.setdefault(row.published_statement, []).append(row.node)
+    return [
+        paragraph(
+            "kappa: least norm of a change at the layer's input that can change the label, averaged over the images; "
+            "Lipschitz and to logits are certified upper bounds."
+        ),
+        *reasons(entry.layers),
+        *(paragraph(f"{', '.join(names)}: {statement}") for statement, names in nodes.items()),
+    ]
+
+
+def _radii(entry: BoundsEntry) -> RenderableType:
+    table = new_table(
+        f"Radii in pixel units ({domain(entry)})",
+        "method",
+        "what it is",
+        "mean",
+        "median",
+        "5 % of images\nbelow",
+        "images",
+        "s/image",
+        names=2,
+    )
+    for method, radius in entry.radius.items():
+        table.add_row(
+            method,
+            f"certified (real arithmetic, {domain(entry)})" if radius.certified else "not certified",
+            significant(radius.mean),
+            significant(radius.median),
+            significant(radius.p5),
+            f"{radius.images:,}",
+            significant(radius.seconds_per_sample, 2),
+        )
+    return settle(table, 0)
+
+
+def _radius_notes(entry: BoundsEntry) -> list[RenderableType]:
+    return [
+        *(paragraph(f"{method}: {radius.theorem.rstrip('.')}.") for method, radius in entry.radius.items()),
+        *reasons(entry.radius.values()),
+        paragraph(f"Over the correctly classified images. {entry.certificate}"),
+    ]

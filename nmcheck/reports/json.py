@@ -1,0 +1,42 @@
+"""The report as one JSON document (``results/report-v1.schema.json``, docs/report-schema.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from nmcheck.results.record import REASON, Record
+from nmcheck.results.report import Report
+
+
+def to_json(report: Report) -> str:
+    """The report as indented JSON ending in a newline.
+
+    ASCII only, so that it survives any terminal and any file name. Keys stand in the order of the records' fields, each
+    ``<key>_reason`` right after its key; reasons that are None are left out.
+
+    Raises:
+        ValueError: if the report holds a NaN or an infinity, which JSON cannot say. The records refuse them too.
+    """
+    try:
+        return json.dumps(_plain(report), indent=2, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ValueError("The report holds a NaN or an infinity, which JSON cannot express.") from error
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Record):
+        entries = {item.name: getattr(value, item.name) for item in fields(value)}
+        # A field cannot be called ``class`` in Python.
+        return {
+            name.removesuffix("_"): _plain(entry)
+            for name, entry in entries.items()
+            if not (name.endswith(REASON) and entry is None)
+        }
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return value

@@ -1,0 +1,93 @@
+"""What the tables have in common: their frame, the reasons below them, and the width they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from io import StringIO
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from nmcheck.reports.numbers import MISSING
+from nmcheck.results.record import REASON, Record
+
+
+def new_table(title: str, *columns: str, names: int = 1) -> Table:
+    """An empty table.
+
+    Args:
+        title: what stands above it.
+        columns: headers; all but the first ``names`` are numbers, right-aligned and never broken.
+        names: how many columns hold names.
+    """
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+    )
+    for position, column in enumerate(columns):
+        if position < names:
+            table.add_column(column, overflow="fold", min_width=min(12, len(column)))
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def settle(table: Table, *names: int) -> Table:
+    """A finished table whose numbers are never cut, whatever the width.
+
+    Args:
+        table: all rows added.
+        names: columns of names to keep whole up to 28 letters.
+    """
+    for position, column in enumerate(table.columns):
+        lines = [line for cell in (column.header, *column.cells) for line in str(cell).split("\n")]
+        longest = max(len(Text.from_markup(line)) for line in lines)
+        if column.no_wrap:
+            column.min_width = longest
+        elif position in names:
+            column.min_width = min(28, longest)
+    return table
+
+
+def paragraph(text: str) -> Text:
+    """Explanations below a table."""
+    return Text(text, style="dim")
+
+
+def reasons(records: Iterable[Record]) -> list[Text]:
+    """Why numbers of these records are missing, each reason once."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        for item in fields(record):
+            reason = getattr(record, item.name) if item.name.endswith(REASON) else None
+            if reason:
+                keys = found.setdefault(reason, [])
+                key = item.name.removesuffix(REASON)
+                if key not in keys:
+                    keys.append(key)
+    return [paragraph(f"{MISSING} {', '.join(keys)}: {reason.rstrip('.')}.") for reason, keys in found.items()]
+
+
+def narrowest(renderable: RenderableType) -> int:
+    """The least width at which no digit of a table is lost."""
+    return _measure(renderable).minimum
+
+
+def widest(renderable: RenderableType) -> int:
+    """The width at which nothing in it is broken into lines."""
+    return _measure(renderable).maximum
+
+
+def _measure(renderable: RenderableType) -> Measurement:
+    console = Console(file=StringIO(), width=10_000)
+    return Measurement.get(console, console.options, renderable)

@@ -1,0 +1,121 @@
+"""Tightness per class and flip probability."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from nmcheck.reports.layout import new_table, paragraph, reasons, settle, widest
+from nmcheck.reports.numbers import level, significant, with_error, z_score
+from nmcheck.results.moments import ClassMoments, MomentEntry, OverallMoments
+
+MEASURES = ("E_r mean", "E_r var", "bias/sd", "var ratio", "z mean", "z var")
+LEGEND = (
+    "E_r = 2|x-y|/(|x|+|y|) of engine x and reference y, ± its standard error over the images; bias/sd: error of the "
+    "mean in units of the logit's own standard deviation; var ratio: engine over reference; z: error summed over the "
+    "images, in standard errors of the reference. Analytic moments are estimates, not certificates."
+)
+
+
+def moments_tables(entries: tuple[MomentEntry, ...], width: int) -> list[RenderableType]:
+    """One table per noise level with the engines side by side if they fit the width, else below each other."""
+    parts: list[RenderableType] = []
+    for sigma, group in groupby(entries, key=lambda entry: entry.sigma_pixel):
+        engines = list(group)
+        parts += [*_beside(engines, width, f"Tightness per class, sigma {level(sigma)}"), "", _reference(engines), ""]
+    return [
+        *parts,
+        paragraph(LEGEND),
+        *reasons(record for entry in entries for record in (*entry.per_class, entry.overall)),
+        "",
+        *flip_table(entries),
+    ]
+
+
+def flip_table(entries: tuple[MomentEntry, ...]) -> list[RenderableType]:
+    """How often noise changes the predicted class, and what each engine costs."""
+    confidence = entries[0].overall.flip.confidence
+    table = new_table(
+        "Flip probability: how often noise changes the predicted class",
+        "sigma",
+        "engine",
+        "analytic\n(estimate)",
+        "sampled",
+        f"{100 * confidence:g} %\ninterval",
+        "trials",
+        "s/image",
+        "forward\npasses",
+        names=2,
+    )
+    for entry in entries:
+        flip = entry.overall.flip
+        table.add_row(
+            level(entry.sigma_pixel),
+            entry.engine,
+            significant(flip.analytic, 2),
+            significant(flip.sampled, 2),
+            f"{significant(flip.low, 2)} to {significant(flip.high, 2)}",
+            f"{flip.trials:,}",
+            significant(entry.seconds_per_input, 2),
+            significant(entry.forward_passes_per_input, 2),
+        )
+    return [
+        settle(table, 0, 1),
+        "",
+        paragraph(
+            "analytic: Gaussian logits with the engine's mean and covariance; sampled: exact binomial interval over "
+            "independent draws. s/image and forward passes: the engine alone, without the reference."
+        ),
+        *reasons(entry.overall.flip for entry in entries),
+    ]
+
+
+def _beside(engines: list[MomentEntry], width: int, title: str) -> list[RenderableType]:
+    """The engines' tables in one row if it fits, else below each other."""
+    heading = Text(title, style="bold cyan")
+    row = Table.grid(padding=(0, 4, 0, 0))
+    row.add_row(*(_engine_table(entry, with_class=position == 0) for position, entry in enumerate(engines)))
+    if widest(row) <= width:
+        return [heading, row]
+    parts: list[RenderableType] = [heading]
+    for position, entry in enumerate(engines):
+        parts += [*([""] if position else []), _engine_table(entry, with_class=True)]
+    return parts
+
+
+def _engine_table(entry: MomentEntry, *, with_class: bool) -> Table:
+    cut = "" if entry.cut is None else f", cut at {escape(entry.cut)}"
+    names = ("class",) if with_class else ()
+    table = new_table(f"{entry.engine}{cut}", *names, *MEASURES, names=len(names))
+    for position, row in enumerate(entry.per_class):
+        label = (str(row.class_),) if with_class else ()
+        last = position == len(entry.per_class) - 1
+        table.add_row(*label, *_cells(row), z_score(row.mean_z), z_score(row.var_z), end_section=last)
+    label = ("all",) if with_class else ()
+    table.add_row(*label, *_cells(entry.overall), "", "", style="bold")
+    return settle(table)
+
+
+def _cells(row: ClassMoments | OverallMoments) -> tuple[str, ...]:
+    return (
+        with_error(row.mean_er, row.mean_er_se),
+        with_error(row.var_er, row.var_er_se),
+        significant(row.mean_bias_sd),
+        significant(row.var_ratio),
+    )
+
+
+def _reference(engines: list[MomentEntry]) -> RenderableType:
+    reference, first = engines[0].reference, engines[0]
+    floor = reference.floor
+    model_units = ", ".join(level(float(significant(value, 4))) for value in first.sigma_model)
+    return paragraph(
+        f"Reference: {reference.method} Monte Carlo, {reference.n:,} samples an image, run by {reference.execution}. "
+        f"Noise floor (E_r of a perfect engine): mean {significant(floor.mean_er, 2)}, "
+        f"var {significant(floor.var_er, 2)}. "
+        f"sigma {level(first.sigma_pixel)} in pixel units is {model_units} at the model's own input."
+    )

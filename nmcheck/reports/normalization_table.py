@@ -1,0 +1,62 @@
+"""What normalization layers do to noise, robustness and accuracy."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.markup import escape
+
+from nmcheck.reports.layout import new_table, paragraph, reasons, settle
+from nmcheck.reports.numbers import MISSING, level, percent, significant, with_error
+from nmcheck.results.normalization import NormalizationEntry
+from nmcheck.results.report import Report
+
+SHORT = {"BatchNormalization": "BatchNorm", "LRN": "LRN"}
+
+
+def normalization_table(report: Report) -> list[RenderableType]:
+    """One row per normalization layer, or a sentence if there is none."""
+    entries = report.normalization
+    if not entries:
+        return [paragraph("Normalization effects: the model has no batch or local response normalization.")]
+    sigmas = sorted({gain.sigma_pixel for entry in entries for gain in entry.noise_gain})
+    table = new_table(
+        "Normalization effects",
+        "node",
+        "kind",
+        "Lipschitz",
+        "kappa\nin",
+        "kappa\nout",
+        *(f"noise gain,\nsigma {level(sigma)}" for sigma in sigmas),
+        "radius\nwith",
+        "radius\nwithout",
+        "accuracy\nwithout",
+        names=2,
+    )
+    for entry in entries:
+        gains = {gain.sigma_pixel: with_error(gain.gain, gain.gain_se) for gain in entry.noise_gain}
+        table.add_row(
+            escape(entry.node),
+            SHORT[entry.kind] + (" (pattern)" if entry.recognized_from == "pattern" else ""),
+            significant(entry.lipschitz, 4),
+            significant(entry.kappa_in),
+            significant(entry.kappa_out),
+            *(gains.get(sigma, MISSING) for sigma in sigmas),
+            significant(entry.radius_with),
+            significant(entry.radius_without),
+            percent(entry.accuracy_without, report.data.samples),
+        )
+    return [settle(table, 0, 1), "", *_notes(entries)]
+
+
+def _notes(entries: tuple[NormalizationEntry, ...]) -> list[RenderableType]:
+    removals = {entry.removal for entry in entries}
+    sentences = [
+        "noise gain: noise leaving the layer over noise entering it (estimate, ± standard error over the images); "
+        "Lipschitz, kappa and radius (Lipschitz method, mean) are certified (real arithmetic)."
+    ]
+    if "identity" in removals:
+        sentences.append("without, LRN: the layer is replaced by the identity and nothing is retrained.")
+    if "folded" in removals:
+        sentences.append("without, BatchNormalization: folded into its neighbour, the same function up to rounding.")
+    gains = (gain for entry in entries for gain in entry.noise_gain)
+    return [paragraph(" ".join(sentences)), *reasons((*entries, *gains))]

@@ -1,0 +1,35 @@
+"""Frozen records of what an analysis found, and the schema of the report they make up."""
+
+from nmcheck.results.bounds import AttackEntry, BoundsEntry, LayerBounds, RadiusEntry, SampleBounds
+from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, ToolEntry
+from nmcheck.results.moments import (
+    ClassMoments,
+    FlipEntry,
+    FloorEntry,
+    MomentEntry,
+    OverallMoments,
+    ReferenceEntry,
+)
+from nmcheck.results.normalization import NoiseGain, NormalizationEntry
+from nmcheck.results.report import Report
+
+__all__ = [
+    "AttackEntry",
+    "BoundsEntry",
+    "ClassMoments",
+    "ConsistencyEntry",
+    "DataEntry",
+    "FlipEntry",
+    "FloorEntry",
+    "LayerBounds",
+    "ModelEntry",
+    "MomentEntry",
+    "NoiseGain",
+    "NormalizationEntry",
+    "OverallMoments",
+    "RadiusEntry",
+    "ReferenceEntry",
+    "Report",
+    "SampleBounds",
+    "ToolEntry",
+]

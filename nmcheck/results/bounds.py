@@ -1,0 +1,156 @@
+"""How far an input must move before the label can change: per layer, per method, per image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from nmcheck.results.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerBounds(Record):
+    """One layer's part in the robustness bound.
+
+    kappa is the least norm of a change at the layer's input that can change the label, averaged over the images.
+
+    Attributes:
+        node: unique name of the node.
+        index: position of the node in the file; for a pattern, that of its last member.
+        outputs: names of the values the node writes.
+        op: operator type.
+        lipschitz: certified upper bound of the layer's own Lipschitz constant.
+        lipschitz_reason: why there is none.
+        lipschitz_method: how that bound was obtained.
+        lipschitz_to_logits: certified upper bound from the layer's input to the logits.
+        lipschitz_to_logits_reason: why there is none.
+        kappa_published: kappa by the thesis's formula; not certified.
+        kappa_published_reason: why there is none.
+        kappa_certified: certified lower bound of kappa.
+        kappa_certified_reason: why there is none.
+        published_sound: whether the published formula is a valid bound for this layer.
+        published_statement: why it is or is not, one sentence.
+    """
+
+    node: str
+    index: int
+    outputs: tuple[str, ...]
+    op: str
+    lipschitz: float | None
+    lipschitz_reason: str | None = None
+    lipschitz_method: str
+    lipschitz_to_logits: float | None
+    lipschitz_to_logits_reason: str | None = None
+    kappa_published: float | None
+    kappa_published_reason: str | None = None
+    kappa_certified: float | None
+    kappa_certified_reason: str | None = None
+    published_sound: bool
+    published_statement: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadiusEntry(Record):
+    """Radii of one method over the correctly classified images, in pixel units.
+
+    Attributes:
+        mean: mean radius.
+        mean_reason: why there is none.
+        median: median radius.
+        median_reason: why there is none.
+        p5: fifth percentile.
+        p5_reason: why there is none.
+        images: number of correctly classified images summarised.
+        certified: whether each radius is a proven lower bound.
+        theorem: the statement behind the radii.
+        seconds_per_sample: wall time per image, work done once for the model included.
+    """
+
+    mean: float | None
+    mean_reason: str | None = None
+    median: float | None
+    median_reason: str | None = None
+    p5: float | None
+    p5_reason: str | None = None
+    images: int
+    certified: bool
+    theorem: str
+    seconds_per_sample: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackEntry(Record):
+    """Norms of the adversarial examples one attack found, in pixel units.
+
+    Attributes:
+        mean: mean norm over the images it succeeded on.
+        mean_reason: why there is none.
+        median: median norm over those.
+        median_reason: why there is none.
+        success_rate: share of the correctly classified images it succeeded on.
+        seconds_per_sample: wall time per image.
+    """
+
+    mean: float | None
+    mean_reason: str | None = None
+    median: float | None
+    median_reason: str | None = None
+    success_rate: float
+    seconds_per_sample: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleBounds(Record):
+    """What is known about one image's distance to the decision boundary, in pixel units.
+
+    Attributes:
+        index: the image's index in the data.
+        label: its label, or the predicted class if the data has no labels.
+        predicted: the class the model gives it.
+        correct: whether the two agree.
+        lower: largest certified radius.
+        lower_reason: why there is none.
+        lower_method: method that gave it, or null.
+        upper: norm of an adversarial example checked again in onnxruntime.
+        upper_reason: why there is none.
+        upper_method: attack that gave it, or null.
+    """
+
+    index: int
+    label: int
+    predicted: int
+    correct: bool
+    lower: float | None
+    lower_reason: str | None = None
+    lower_method: str | None
+    upper: float | None
+    upper_reason: str | None = None
+    upper_method: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundsEntry(Record):
+    """Robustness in one norm and one input domain.
+
+    Attributes:
+        norm: ``l2`` or ``linf``.
+        box: range the perturbed pixels must stay in, or null if they may leave it.
+        unit: unit of every radius: ``pixel``, the data range being [0, 1].
+        samples: number of images used.
+        certificate: what "certified" means here and what it does not cover, a sentence.
+        layers: one entry per layer, from the input to the logits.
+        radius: radii by method.
+        attack: adversarial examples by attack; empty where none was run.
+        per_sample: one entry per image.
+    """
+
+    norm: Literal["l2", "linf"]
+    box: tuple[float, float] | None
+    unit: Literal["pixel"] = "pixel"
+    samples: int
+    certificate: str
+    layers: tuple[LayerBounds, ...]
+    radius: Mapping[str, RadiusEntry]
+    attack: Mapping[str, AttackEntry]
+    per_sample: tuple[SampleBounds, ...]

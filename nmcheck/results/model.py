@@ -1,0 +1,92 @@
+"""What was analysed: the tool, the model, the data and the agreement of the two executions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nmcheck.results.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolEntry(Record):
+    """The program that wrote the report.
+
+    Attributes:
+        name: always ``nmcheck``.
+        version: its version.
+    """
+
+    name: str = "nmcheck"
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry(Record):
+    """The model analysed.
+
+    Attributes:
+        path: the file as the user named it.
+        fingerprint: sha256 over the graph and all weight bytes, external ones too.
+        opset: version of ONNX's own operator set in the file.
+        producer: name and version of the exporter, empty if the file does not say.
+        input_shape: shape of one sample as the graph takes it, a batch axis counted as 1.
+        classes: number of logits.
+    """
+
+    path: str
+    fingerprint: str
+    opset: int
+    producer: str
+    input_shape: tuple[int, ...]
+    classes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataEntry(Record):
+    """The images analysed.
+
+    Attributes:
+        name: the data as the user named it.
+        samples: number of images used.
+        available: number of images in the data.
+        selection: how the images used were chosen, a sentence.
+        sha256: digest of the pixels and labels used.
+        scale: input scaling applied in front of the model: ``unit``, ``byte`` or ``mean=...:std=...``.
+        scale_source: where the scaling came from: ``--scale``, the model's metadata or the default.
+        labels: ``given`` with the data, or ``predicted`` by the model itself.
+        accuracy: share of the images used that the model classifies as labelled.
+        accuracy_reason: why there is no accuracy.
+    """
+
+    name: str
+    samples: int
+    available: int
+    selection: str
+    sha256: str
+    scale: str
+    scale_source: Literal["option", "metadata", "default"]
+    labels: Literal["given", "predicted"]
+    accuracy: float | None
+    accuracy_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsistencyEntry(Record):
+    """Agreement of nmcheck's own execution with onnxruntime on the untouched file.
+
+    Attributes:
+        images: number of images compared, all those used.
+        max_difference: largest difference of an output value, divided by the largest output magnitude of that image.
+        tolerance: the difference above which the analysis refuses to go on.
+        runtime: name and version of the reference runtime.
+        provider: its execution provider.
+        device: device nmcheck's own execution ran on.
+    """
+
+    images: int
+    max_difference: float
+    tolerance: float
+    runtime: str
+    provider: str
+    device: str

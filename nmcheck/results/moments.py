@@ -1,0 +1,182 @@
+"""Analytic noise moments of the logits beside their sampled reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nmcheck.results.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloorEntry(Record):
+    """Relative errors E_r that a perfect engine would show, from the reference's own sampling error.
+
+    Attributes:
+        mean_er: expected E_r of the mean.
+        mean_er_reason: why it could not be computed.
+        var_er: expected E_r of the variance.
+        var_er_reason: why it could not be computed.
+    """
+
+    mean_er: float | None
+    mean_er_reason: str | None = None
+    var_er: float | None
+    var_er_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceEntry(Record):
+    """The Monte Carlo run an engine is measured against.
+
+    Attributes:
+        method: ``control-variate`` (antithetic pairs with the linear part as control) or ``plain``.
+        n: noise samples per image.
+        execution: what ran the noisy images.
+        floor: what a perfect engine would show.
+    """
+
+    method: Literal["control-variate", "plain"]
+    n: int
+    execution: str
+    floor: FloorEntry
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlipEntry(Record):
+    """Probability that noise changes the predicted class, averaged over the images.
+
+    Attributes:
+        analytic: from Gaussian logits with the engine's mean and covariance; an estimate.
+        analytic_reason: why it could not be computed.
+        sampled: share of changed predictions among independent noise samples.
+        sampled_reason: why it could not be computed.
+        low: lower end of the exact binomial interval of the sampled probability.
+        low_reason: why it could not be computed.
+        high: upper end of that interval.
+        high_reason: why it could not be computed.
+        confidence: level of that interval.
+        trials: independent noise samples behind it, over all images.
+    """
+
+    analytic: float | None
+    analytic_reason: str | None = None
+    sampled: float | None
+    sampled_reason: str | None = None
+    low: float | None
+    low_reason: str | None = None
+    high: float | None
+    high_reason: str | None = None
+    confidence: float
+    trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMoments(Record):
+    """Tightness at one logit, averaged over the images used, whatever their label.
+
+    With x the engine's value and y the reference's, E_r = 2 |x - y| / (|x| + |y|), as in the papers' tables.
+
+    Attributes:
+        class_: index of the logit; the JSON key is ``class``.
+        images: number of images averaged over.
+        mean_er: E_r of the mean.
+        mean_er_reason: why it could not be computed.
+        mean_er_se: its standard error over the images.
+        mean_er_se_reason: why it could not be computed.
+        var_er: E_r of the variance.
+        var_er_reason: why it could not be computed.
+        var_er_se: its standard error over the images.
+        var_er_se_reason: why it could not be computed.
+        mean_bias_sd: absolute error of the mean in units of the logit's own standard deviation.
+        mean_bias_sd_reason: why it could not be computed.
+        var_ratio: engine's variance over the reference's.
+        var_ratio_reason: why it could not be computed.
+        mean_z: summed error of the mean over the images, divided by the reference's standard error of that sum.
+        mean_z_reason: why it could not be computed.
+        var_z: the same for the variance.
+        var_z_reason: why it could not be computed.
+    """
+
+    class_: int
+    images: int
+    mean_er: float | None
+    mean_er_reason: str | None = None
+    mean_er_se: float | None
+    mean_er_se_reason: str | None = None
+    var_er: float | None
+    var_er_reason: str | None = None
+    var_er_se: float | None
+    var_er_se_reason: str | None = None
+    mean_bias_sd: float | None
+    mean_bias_sd_reason: str | None = None
+    var_ratio: float | None
+    var_ratio_reason: str | None = None
+    mean_z: float | None
+    mean_z_reason: str | None = None
+    var_z: float | None
+    var_z_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverallMoments(Record):
+    """Tightness averaged over all logits and images.
+
+    Attributes:
+        mean_er: E_r of the mean.
+        mean_er_reason: why it could not be computed.
+        mean_er_se: its standard error over the images.
+        mean_er_se_reason: why it could not be computed.
+        var_er: E_r of the variance.
+        var_er_reason: why it could not be computed.
+        var_er_se: its standard error over the images.
+        var_er_se_reason: why it could not be computed.
+        mean_bias_sd: absolute error of the mean in units of the logit's own standard deviation.
+        mean_bias_sd_reason: why it could not be computed.
+        var_ratio: engine's variance over the reference's.
+        var_ratio_reason: why it could not be computed.
+        flip: probability that noise changes the predicted class.
+    """
+
+    mean_er: float | None
+    mean_er_reason: str | None = None
+    mean_er_se: float | None
+    mean_er_se_reason: str | None = None
+    var_er: float | None
+    var_er_reason: str | None = None
+    var_er_se: float | None
+    var_er_se_reason: str | None = None
+    mean_bias_sd: float | None
+    mean_bias_sd_reason: str | None = None
+    var_ratio: float | None
+    var_ratio_reason: str | None = None
+    flip: FlipEntry
+
+
+@dataclass(frozen=True, kw_only=True)
+class MomentEntry(Record):
+    """One engine at one noise level and one cut. Analytic moments are estimates, never certificates.
+
+    Attributes:
+        sigma_pixel: standard deviation of the noise in pixel units (data range [0, 1]).
+        sigma_model: the same at the model's own input, one value per channel.
+        engine: how the moments were computed: ``two-stage``, ``published-theorem2`` or ``published-lemma4``.
+        cut: node the network was cut at, or null if the engine has none.
+        linearizer: how the parts around the cut were made affine: ``taylor``, ``averaged``, or null.
+        reference: the Monte Carlo run compared with.
+        per_class: tightness per logit.
+        overall: tightness over all logits, and flip probability.
+        seconds_per_input: wall time of the engine per image, without the reference.
+        forward_passes_per_input: the same in units of one forward pass of one image.
+    """
+
+    sigma_pixel: float
+    sigma_model: tuple[float, ...]
+    engine: str
+    cut: str | None
+    linearizer: Literal["taylor", "averaged"] | None
+    reference: ReferenceEntry
+    per_class: tuple[ClassMoments, ...]
+    overall: OverallMoments
+    seconds_per_input: float
+    forward_passes_per_input: float

@@ -1,0 +1,74 @@
+"""What each batch or local response normalization does to noise, robustness and accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nmcheck.results.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseGain(Record):
+    """Noise gain of a layer at one noise level.
+
+    Attributes:
+        sigma_pixel: standard deviation of the noise at the model's input, in pixel units.
+        gain: root-mean-square standard deviation of the layer's output over that of its input.
+        gain_reason: why it could not be computed.
+        gain_se: its standard error over the images.
+        gain_se_reason: why it could not be computed.
+    """
+
+    sigma_pixel: float
+    gain: float | None
+    gain_reason: str | None = None
+    gain_se: float | None
+    gain_se_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalizationEntry(Record):
+    """One normalization layer.
+
+    Attributes:
+        node: unique name of the node.
+        index: position of the node in the file; for a pattern, that of its last member.
+        outputs: names of the values the node writes.
+        kind: ``BatchNormalization`` or ``LRN``.
+        recognized_from: ``op`` if the file has the operator, ``pattern`` if it was found spelled out.
+        lipschitz: certified upper bound of the layer's Lipschitz constant.
+        lipschitz_reason: why there is none.
+        kappa_in: certified kappa at the layer's input, averaged over the images.
+        kappa_in_reason: why there is none.
+        kappa_out: certified kappa at its output.
+        kappa_out_reason: why there is none.
+        noise_gain: noise gain at each noise level.
+        removal: how the layer is taken out for comparison: ``identity``, or ``folded`` into its neighbour.
+        radius_with: mean certified Lipschitz radius of the model as it is, in pixel units.
+        radius_with_reason: why there is none.
+        radius_without: the same with the layer taken out.
+        radius_without_reason: why there is none.
+        accuracy_without: accuracy with the layer taken out, not retrained.
+        accuracy_without_reason: why there is none.
+    """
+
+    node: str
+    index: int
+    outputs: tuple[str, ...]
+    kind: Literal["BatchNormalization", "LRN"]
+    recognized_from: Literal["op", "pattern"]
+    lipschitz: float | None
+    lipschitz_reason: str | None = None
+    kappa_in: float | None
+    kappa_in_reason: str | None = None
+    kappa_out: float | None
+    kappa_out_reason: str | None = None
+    noise_gain: tuple[NoiseGain, ...]
+    removal: Literal["identity", "folded"]
+    radius_with: float | None
+    radius_with_reason: str | None = None
+    radius_without: float | None
+    radius_without_reason: str | None = None
+    accuracy_without: float | None
+    accuracy_without_reason: str | None = None

@@ -1,0 +1,42 @@
+"""The rule every record obeys: a number that could not be computed is None and says why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+REASON = "_reason"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """Base of the report's records.
+
+    A field ``<key>_reason`` belongs to the field ``<key>``: exactly one of the two is None.
+
+    Raises:
+        ValueError: if a value and its reason are both given or both missing, or a number is NaN or infinite.
+    """
+
+    def __post_init__(self) -> None:
+        names = {item.name for item in fields(self)}
+        for name in names:
+            value = getattr(self, name)
+            if any(not math.isfinite(number) for number in _numbers(value)):
+                raise ValueError(f"{type(self).__name__}.{name} is {value}: a report holds finite numbers or None")
+            reason = name + REASON
+            if reason not in names:
+                continue
+            if value is None and not getattr(self, reason):
+                raise ValueError(f"{type(self).__name__}.{name} is None without a {reason}")
+            if value is not None and getattr(self, reason) is not None:
+                raise ValueError(f"{type(self).__name__}.{name} is given and has a {reason}")
+
+
+def _numbers(value: object) -> Iterator[float]:
+    """The floats of a field: the value itself or the members of a tuple."""
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, tuple):
+        yield from (member for member in value if isinstance(member, float))

@@ -1,0 +1,49 @@
+"""The whole report of one analysis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nmcheck.results.bounds import BoundsEntry
+from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, ToolEntry
+from nmcheck.results.moments import MomentEntry
+from nmcheck.results.normalization import NormalizationEntry
+from nmcheck.results.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Record):
+    """Everything one analysis found.
+
+    Attributes:
+        schema_version: version of this layout.
+        tool: the program that wrote it.
+        seed: seed of the image selection and of all noise.
+        model: the model analysed.
+        data: the images analysed.
+        consistency: agreement of nmcheck's execution with onnxruntime.
+        moments: one entry per noise level, engine and cut.
+        moments_reason: why there are none.
+        bounds: one entry per norm and input domain.
+        bounds_reason: why there are none.
+        normalization: one entry per normalization layer, in order; empty if the model has none.
+        warnings: what the user should doubt, a sentence each.
+        notes: what was assumed or changed on the way, a sentence each.
+        seconds: wall time of the analysis.
+    """
+
+    schema_version: Literal[1] = 1
+    tool: ToolEntry
+    seed: int
+    model: ModelEntry
+    data: DataEntry
+    consistency: ConsistencyEntry
+    moments: tuple[MomentEntry, ...] | None
+    moments_reason: str | None = None
+    bounds: tuple[BoundsEntry, ...] | None
+    bounds_reason: str | None = None
+    normalization: tuple[NormalizationEntry, ...]
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float

@@ -1,0 +1,247 @@
+"""A made-up report of realistic size: ten classes, two noise levels, two engines, an LRN and a BatchNormalization."""
+
+import random
+from typing import Any
+
+from nmcheck.results import (
+    AttackEntry,
+    BoundsEntry,
+    ClassMoments,
+    ConsistencyEntry,
+    DataEntry,
+    FlipEntry,
+    FloorEntry,
+    LayerBounds,
+    ModelEntry,
+    MomentEntry,
+    NoiseGain,
+    NormalizationEntry,
+    OverallMoments,
+    RadiusEntry,
+    ReferenceEntry,
+    Report,
+    SampleBounds,
+    ToolEntry,
+)
+
+NO_COVARIANCE = "the published formulas give no covariance between logits"
+NO_ATTACK = "no attack was run"
+
+
+def moment_entry(sigma: float, engine: str, classes: int = 10) -> MomentEntry:
+    """One engine at one noise level; numbers of the size measured on LeNet."""
+    draw = random.Random(f"{sigma}{engine}")
+    published = engine != "two-stage"
+
+    def measures() -> dict[str, Any]:
+        return {
+            "mean_er": 1.28 * sigma * draw.uniform(0.5, 2),
+            "mean_er_se": 0.05 * sigma * draw.uniform(0.5, 2),
+            "var_er": (0.81 if published else 0.0635) * draw.uniform(0.8, 1.2),
+            "var_er_se": 0.0031 * draw.uniform(0.5, 2),
+            "mean_bias_sd": 0.628 * draw.uniform(0.5, 1.5),
+            "var_ratio": 0.42 if published else draw.uniform(0.92, 1.01),
+        }
+
+    return MomentEntry(
+        sigma_pixel=sigma,
+        sigma_model=(sigma,),
+        engine=engine,
+        cut="node_relu",
+        linearizer="taylor",
+        reference=ReferenceEntry(
+            method="control-variate",
+            n=1000,
+            execution="onnxruntime 1.31.1",
+            floor=FloorEntry(mean_er=0.00212, var_er=0.0211),
+        ),
+        per_class=tuple(
+            ClassMoments(
+                class_=number,
+                images=100,
+                **measures(),
+                mean_z=draw.gauss(0, 12),
+                var_z=-143.2 if published else draw.gauss(0, 2),
+            )
+            for number in range(classes)
+        ),
+        overall=OverallMoments(
+            **measures(),
+            flip=FlipEntry(
+                analytic=None if published else 0.00031,
+                analytic_reason=NO_COVARIANCE if published else None,
+                sampled=0.00042,
+                low=0.00026,
+                high=0.00064,
+                confidence=0.95,
+                trials=50_000,
+            ),
+        ),
+        seconds_per_input=0.0371,
+        forward_passes_per_input=612.3,
+    )
+
+
+def layer(
+    node: str, op: str, lipschitz: float, to_logits: float, published: float | None, *, sound: bool
+) -> LayerBounds:
+    """One layer."""
+    return LayerBounds(
+        node=node,
+        index=int(node.rpartition("_")[2]) if node.rpartition("_")[2].isdigit() else 0,
+        outputs=(node.removeprefix("node_"),),
+        op=op,
+        lipschitz=lipschitz,
+        lipschitz_method="FFT of the kernel on a torus" if op == "Conv" else "singular values",
+        lipschitz_to_logits=to_logits,
+        kappa_published=published,
+        kappa_published_reason=None if published is not None else "the thesis has no formula for this operator",
+        kappa_certified=2.31 / to_logits,
+        published_sound=sound,
+        published_statement=(
+            "Theorem 5.1 drops the cross terms of a square, so with overlapping windows it is not a bound."
+            if op == "Conv"
+            else "Theorem 3.6 is right."
+            if sound
+            else "Theorem 5.9 takes the largest of bounds of which only one need hold."
+        ),
+    )
+
+
+def bounds_entry() -> BoundsEntry:
+    """L2 without a box, with two methods."""
+    return BoundsEntry(
+        norm="l2",
+        box=None,
+        samples=100,
+        certificate=(
+            "Lower bounds for real arithmetic on the stored weights, in float64, less 1e-6 for rounding; "
+            "the deployed kernel's own float32 rounding is not covered."
+        ),
+        layers=(
+            layer("node_conv2d_1", "Conv", 2.8113, 66.57, 2.7e-5, sound=False),
+            layer("node_max_pool2d_2", "MaxPool", 1.0, 23.68, 0.00051, sound=True),
+            layer("node_LRN_7", "LRN", 1.9151, 23.68, 41.2, sound=False),
+            layer("node_conv2d_8", "Conv", 3.402, 12.365, 0.0022, sound=False),
+            layer("node_linear_14", "Gemm", 2.113, 3.6345, 0.61, sound=True),
+            layer("node_relu_15", "Relu", 1.0, 1.7201, None, sound=False),
+            layer("node_linear_16", "Gemm", 1.7201, 1.7201, 1.31, sound=True),
+        ),
+        radius={
+            "published": RadiusEntry(
+                mean=2.7e-5, median=2.6e-5, p5=1.1e-5, images=99, certified=False,
+                theorem="Peck 2017, Algorithm 5.1", seconds_per_sample=8.1e-4,
+            ),
+            "lipschitz": RadiusEntry(
+                mean=0.034712, median=0.03361, p5=0.009812, images=99, certified=True,
+                theorem="product of the layers' Lipschitz constants, per pair of classes", seconds_per_sample=1.2e-4,
+            ),
+        },
+        attack={},
+        per_sample=tuple(
+            SampleBounds(
+                index=17 * position,
+                label=position % 10,
+                predicted=position % 10,
+                correct=True,
+                lower=0.03 + position * 1e-4,
+                lower_method="lipschitz",
+                upper=None,
+                upper_reason=NO_ATTACK,
+                upper_method=None,
+            )
+            for position in range(100)
+        ),
+    )  # fmt: skip
+
+
+def normalization_entries() -> tuple[NormalizationEntry, ...]:
+    """One LRN found as a pattern and one BatchNormalization."""
+    return (
+        NormalizationEntry(
+            node="node_LRN_7",
+            index=7,
+            outputs=("div",),
+            kind="LRN",
+            recognized_from="pattern",
+            lipschitz=1.9151,
+            kappa_in=0.0976,
+            kappa_out=0.1868,
+            noise_gain=(
+                NoiseGain(sigma_pixel=0.05, gain=0.4213, gain_se=0.0123),
+                NoiseGain(sigma_pixel=0.1, gain=0.4388, gain_se=0.0131),
+            ),
+            removal="identity",
+            radius_with=0.034712,
+            radius_without=0.06612,
+            accuracy_without=0.41,
+        ),
+        NormalizationEntry(
+            node="node_batch_norm_3",
+            index=3,
+            outputs=("bn",),
+            kind="BatchNormalization",
+            recognized_from="op",
+            lipschitz=4.031,
+            kappa_in=0.0976,
+            kappa_out=0.3933,
+            noise_gain=(
+                NoiseGain(sigma_pixel=0.05, gain=3.021, gain_se=0.012),
+                NoiseGain(
+                    sigma_pixel=0.1,
+                    gain=None,
+                    gain_reason="the noise at the layer's input is zero",
+                    gain_se=None,
+                    gain_se_reason="there is no gain",
+                ),
+            ),
+            removal="folded",
+            radius_with=0.034712,
+            radius_without=0.034712,
+            accuracy_without=0.99,
+        ),
+    )
+
+
+def report(
+    sigmas: tuple[float, ...] = (0.05, 0.1), engines: tuple[str, ...] = ("two-stage", "published-theorem2")
+) -> Report:
+    """The whole report."""
+    return Report(
+        tool=ToolEntry(version="0.1.0"),
+        seed=0,
+        model=ModelEntry(
+            path="sample_models/lenet_lrn1.onnx",
+            fingerprint="3ba302235efdc3e7e4e84db9ce6a6d6cbc9dd1162d4e79dd0b6a606afc745423",
+            opset=20,
+            producer="pytorch 2.13.0",
+            input_shape=(1, 1, 28, 28),
+            classes=10,
+        ),
+        data=DataEntry(
+            name="mnist",
+            samples=100,
+            available=10_000,
+            selection="100 of 10,000 images, drawn with seed 0, each class in proportion to its size",
+            sha256="8985578f4972fd4b4a3173d09a479484926160a0e517a344600fcf92b458db43",
+            scale="unit",
+            scale_source="metadata",
+            labels="given",
+            accuracy=0.99,
+        ),
+        consistency=ConsistencyEntry(
+            images=100, max_difference=4.1e-7, tolerance=1e-4, runtime="onnxruntime 1.31.1",
+            provider="CPUExecutionProvider", device="cpu",
+        ),
+        moments=tuple(moment_entry(sigma, engine) for sigma in sigmas for engine in engines),
+        bounds=(bounds_entry(),),
+        normalization=normalization_entries(),
+        warnings=("Another common scale, byte, scores within 1 %; check --scale.",),
+        notes=("A trailing Softmax was left out: it changes no class.",),
+        seconds=41.3,
+    )  # fmt: skip
+
+
+def attack_entry() -> AttackEntry:
+    """An attack that succeeded on all images."""
+    return AttackEntry(mean=1.23, median=1.19, success_rate=1.0, seconds_per_sample=0.015)

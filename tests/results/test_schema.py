@@ -1,0 +1,113 @@
+import copy
+import inspect
+import json
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+
+import made_up_report
+import pytest
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+import nmcheck.results
+from nmcheck.reports.json import to_json
+from nmcheck.results.schema import report_schema
+
+PAGE = Path(__file__).parents[2] / "docs" / "report-schema.md"
+RECORDS = [entry for name in nmcheck.results.__all__ if inspect.isclass(entry := getattr(nmcheck.results, name))]
+
+
+def described(record) -> dict[str, str]:
+    """Sentence per field, read off the docstring."""
+    section = inspect.cleandoc(record.__doc__).split("Attributes:\n")[1].split("\n\n")[0]
+    joined = re.sub(r"\n {5,}", " ", section)
+    return dict(re.findall(r"^ {4}(\w+): (.*)$", joined, flags=re.MULTILINE))
+
+
+def definition(record):
+    schema = report_schema()
+    return schema if record.__name__ == "Report" else schema["$defs"][record.__name__]
+
+
+@pytest.fixture
+def document():
+    return json.loads(to_json(made_up_report.report()))
+
+
+def check(document):
+    Draft202012Validator(report_schema()).validate(document)
+
+
+def test_schema_is_a_schema():
+    Draft202012Validator.check_schema(report_schema())
+
+
+def test_report_obeys_it(document):
+    check(document)
+
+
+def test_report_without_moments_bounds_and_accuracy_obeys_it():
+    report = made_up_report.report()
+    data = replace(report.data, accuracy=None, accuracy_reason="no labels", labels="predicted")
+    bare = replace(
+        report,
+        data=data,
+        moments=None,
+        moments_reason="no ReLU",
+        bounds=None,
+        bounds_reason="no rule",
+        normalization=(),
+    )
+    check(json.loads(to_json(bare)))
+
+
+def test_attacks_obey_it(document):
+    report = made_up_report.report()
+    assert report.bounds
+    entry = replace(report.bounds[0], attack={"ddn": made_up_report.attack_entry()}, box=(0.0, 1.0))
+    check(json.loads(to_json(replace(report, bounds=(entry,)))))
+
+
+def edits():
+    """Ways to break a report."""
+    yield ("unknown key", lambda d: d.update(extra=1))
+    yield ("missing fingerprint", lambda d: d["model"].pop("fingerprint"))
+    yield ("null without reason", lambda d: d["moments"][0]["overall"].update(mean_er=None))
+    yield ("reason without null", lambda d: d["moments"][0]["overall"].update(mean_er_reason="why"))
+    yield ("null where not allowed", lambda d: d.update(seed=None))
+    yield ("moments null without reason", lambda d: d.update(moments=None))
+    yield ("text for a number", lambda d: d["bounds"][0]["layers"][0].update(lipschitz="1"))
+    yield ("unknown norm", lambda d: d["bounds"][0].update(norm="l7"))
+    yield ("wrong version", lambda d: d.update(schema_version=2))
+    yield ("sound not a boolean", lambda d: d["bounds"][0]["layers"][0].update(published_sound=None))
+    yield ("half a box", lambda d: d["bounds"][0].update(box=[0.0]))
+    yield ("probability above one", lambda d: d["moments"][0]["overall"]["flip"].update(high=1.5))
+    yield ("bad digest", lambda d: d["data"].update(sha256="abc"))
+
+
+@pytest.mark.parametrize(("what", "edit"), list(edits()), ids=lambda value: value if isinstance(value, str) else "")
+def test_broken_reports_do_not(document, what, edit):
+    broken = copy.deepcopy(document)
+    edit(broken)
+    with pytest.raises(ValidationError):
+        check(broken)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
+def test_schema_matches_the_record(record):
+    entry = definition(record)
+    sentences = {name.removesuffix("_"): text for name, text in described(record).items()}
+    assert list(entry["properties"]) == [item.name.removesuffix("_") for item in fields(record)]
+    assert {key: value["description"] for key, value in entry["properties"].items()} == sentences
+    assert entry["required"] == [key for key in sentences if not key.endswith("_reason")]
+    assert entry["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
+def test_every_key_is_in_the_page(record):
+    section = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)
+    page = next(part for part in section if part.startswith(record.__name__ + "\n"))
+    for key, sentence in described(record).items():
+        assert f"`{key.removesuffix('_')}`" in page
+        assert sentence.replace("``", "`").lower() in page.lower().replace("\\|", "|")
