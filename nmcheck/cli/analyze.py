@@ -1,0 +1,217 @@
+"""``nmcheck analyze``."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nmcheck.cli.output import check_writable, write_file, write_stdout
+from nmcheck.cli.session import SESSION, Session
+from nmcheck.errors import UsageError
+
+if TYPE_CHECKING:
+    from nmcheck.checks.options import AnalyzeOptions
+    from nmcheck.results.report import Report
+
+
+class Engine(StrEnum):
+    """``--engine``."""
+
+    TWO_STAGE = "two-stage"
+    THEOREM_2 = "published-theorem2"
+    LEMMA_4 = "published-lemma4"
+
+
+class Reference(StrEnum):
+    """``--reference``."""
+
+    CONTROL_VARIATE = "control-variate"
+    PLAIN = "plain"
+
+
+class Format(StrEnum):
+    """``--format``."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class Device(StrEnum):
+    """``--device``."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def analyze(
+    *,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX classifier.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="Images to analyse: mnist (its 10,000 test images, in the package), mnist:train, fashion-mnist, "
+            "fashion-mnist:train (downloaded once), a .npz file (FILE.npz:train for its training part), a folder of "
+            "idx files, or a folder with one sub-folder of images per class.",
+            show_default=False,
+        ),
+    ],
+    sigma: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="S",
+            help="Standard deviation of the Gaussian noise in pixel units, the data range being 0 to 1; may be "
+            "given several times. Default: 0.05 and 0.1.",
+            show_default=False,
+        ),
+    ] = None,
+    cut: Annotated[
+        str,
+        typer.Option(
+            metavar="NODE",
+            help="The ReLU at which the network is split into two affine stages: first, last or a node's name.",
+        ),
+    ] = "last",
+    engine: Annotated[
+        list[Engine] | None,
+        typer.Option(
+            metavar="ENGINE",
+            help="How the moments are computed; may be given several times: two-stage (exact for affine-ReLU-affine "
+            "networks), published-theorem2 and published-lemma4 (the papers' formulas, as baselines; the latter is "
+            "slow). Default: two-stage and published-theorem2.",
+            show_default=False,
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCALE",
+            help="What the model expects, given pixels of 0 to 1: unit (the same), byte (0 to 255), or "
+            "mean=A[,B,C]:std=A[,B,C] for (pixel - mean) / std, one value or one per channel. "
+            "Default: the model's metadata entry nmcheck.scale, else unit.",
+            show_default=False,
+        ),
+    ] = None,
+    value_range: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="LOW:HIGH",
+            help="The values of the data that mean black and white. Default: 0:255 for 8-bit images, else 0:1.",
+            show_default=False,
+        ),
+    ] = None,
+    output_format: Annotated[
+        Format, typer.Option("--format", metavar="table|json", help="Tables for a person, or JSON.")
+    ] = Format.TABLE,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file instead of standard output."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the choice of images and of the noise.")] = 0,
+    samples: Annotated[
+        int, typer.Option(metavar="N", help="Number of images to use, each class in proportion to its size.")
+    ] = 100,
+    reference: Annotated[
+        Reference,
+        typer.Option(
+            help="How the reference is sampled: antithetic pairs with a linear control variate, or plain Monte Carlo."
+        ),
+    ] = Reference.CONTROL_VARIATE,
+    reference_samples: Annotated[
+        int,
+        typer.Option(metavar="N", help="Noise samples per image of the Monte Carlo reference; even, and at least 500."),
+    ] = 1000,
+    device: Annotated[
+        Device, typer.Option(metavar="auto|cpu|cuda", help="Where to compute; auto takes a GPU if there is one.")
+    ] = Device.AUTO,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no warnings on standard error.")
+    ] = False,
+) -> None:
+    """Analyse a classifier under Gaussian noise.
+
+    Reports how tight the analytic mean and variance of each logit are against a sampled reference, how robust each
+    layer and the whole network are, and what normalization layers do to both.
+    """
+    from nmcheck.checks.options import AnalyzeOptions
+
+    options = AnalyzeOptions(
+        model=model,
+        data=data,
+        sigmas=tuple(sigma or (0.05, 0.1)),
+        cut=cut,
+        engines=tuple(str(name) for name in engine or (Engine.TWO_STAGE, Engine.THEOREM_2)),
+        scale=scale,
+        value_range=None if value_range is None else parse_range(value_range),
+        seed=seed,
+        samples=samples,
+        reference=str(reference),
+        reference_samples=reference_samples,
+        device=str(device),
+    )
+    report = _report(SESSION.get(), options, output, quiet=quiet)
+    text = _render(report, output_format, to_file=output is not None)
+    if output is None:
+        write_stdout(text)
+    else:
+        write_file(output, text)
+    # On a terminal the report has just shown them.
+    if not quiet and (output is not None or output_format is Format.JSON or not sys.stdout.isatty()):
+        for warning in report.warnings:
+            print(f"Warning: {warning}", file=sys.stderr)
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """``LOW:HIGH`` as two numbers.
+
+    Raises:
+        UsageError: if it is no range.
+    """
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise UsageError(f"--range must be two numbers as LOW:HIGH, not '{text}'; try --range 0:255.") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(f"--range must go from a lower to a higher number, not '{text}'; try --range 0:255.")
+    return low, high
+
+
+def _report(session: Session, options: AnalyzeOptions, output: Path | None, *, quiet: bool) -> Report:
+    """Check what is cheap to check, then run the analysis."""
+    from nmcheck.cli.progress import open_progress
+
+    if options.scale is not None:
+        from nmcheck.data.scale import parse_scale
+
+        parse_scale(options.scale)
+    if output is not None:
+        check_writable(output)
+    with open_progress(quiet) as progress:
+        return session.analyze(options, progress)
+
+
+def _render(report: Report, output_format: Format, *, to_file: bool) -> str:
+    if output_format is Format.JSON:
+        from nmcheck.reports.json import to_json
+
+        return to_json(report)
+    from nmcheck.reports.table import PIPE_WIDTH, to_table
+
+    if to_file:
+        return to_table(report)
+    terminal = sys.stdout.isatty()
+    return to_table(
+        report,
+        width=shutil.get_terminal_size().columns if terminal else PIPE_WIDTH,
+        color=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        encoding=sys.stdout.encoding or "utf-8",
+    )

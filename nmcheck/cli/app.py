@@ -1,0 +1,80 @@
+"""The ``nmcheck`` command: parses, runs one command, and turns every failure into a sentence and an exit code.
+
+Exit codes: 0 passed or analysed, 1 gate failed, 2 usage or configuration, 3 could not analyse, 4 internal error,
+130 interrupted. typer's own handling is bypassed, because it ends in 1 where nmcheck means 3.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from nmcheck import __version__
+from nmcheck.cli.analyze import analyze
+from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain
+from nmcheck.cli.session import SESSION, Session
+
+app = typer.Typer(name="nmcheck", add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app.command()(analyze)
+
+
+def _show_version(wanted: bool) -> bool:
+    if wanted:
+        print(f"nmcheck {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; so does NMCHECK_DEBUG=1.")
+    ] = False,
+) -> None:
+    """Noise moments and robustness bounds of ONNX classifiers."""
+    if debug:
+        SESSION.get().debug = True
+
+
+def run(arguments: Sequence[str] | None = None, session: Session | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: what follows ``nmcheck``; by default the process's own arguments. None at all asks for help.
+        session: what the commands work with.
+    """
+    session = session or Session(debug=os.environ.get("NMCHECK_DEBUG", "") not in ("", "0"))
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    token = SESSION.set(session)
+    try:
+        code = typer.main.get_command(app).main(args=words, prog_name="nmcheck", standalone_mode=False)
+    except SystemExit:
+        # typer's answer to a reader that closed the pipe; it would end in 1, which means that a gate failed.
+        return COULD_NOT_ANALYSE
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except Exception as error:
+        if session.debug:
+            traceback.print_exc()
+        sentence, code = explain(error)
+        print(f"Error: {' '.join(sentence.split())}", file=sys.stderr)
+        return code
+    finally:
+        SESSION.reset(token)
+    if code == INTERRUPTED:
+        print("Error: Interrupted before the report was complete; nothing was written.", file=sys.stderr)
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())

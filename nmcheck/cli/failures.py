@@ -1,0 +1,54 @@
+"""From an exception to one sentence and an exit code."""
+
+from __future__ import annotations
+
+import errno
+
+import typer
+
+from nmcheck.errors import NmcheckError
+
+USAGE = 2
+COULD_NOT_ANALYSE = 3
+INTERNAL = 4
+INTERRUPTED = 130
+
+BadUsage = typer.BadParameter.__bases__[0]
+"""click's UsageError. Newer versions of typer carry a click of their own, so it is reached through typer."""
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """The sentence shown to the user and the exit code."""
+    if isinstance(error, NmcheckError):
+        return str(error), error.exit_code
+    if isinstance(error, BadUsage):
+        return _usage(error), USAGE
+    if _out_of_memory(error):
+        return (
+            "There is not enough memory for this analysis; try fewer --samples or a smaller model.",
+            COULD_NOT_ANALYSE,
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "The disk is full; free some space and run nmcheck again.", COULD_NOT_ANALYSE
+    described = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return (
+        f"Internal error ({described}); please report it with the command you ran. "
+        "NMCHECK_DEBUG=1 shows where it happened.",
+        INTERNAL,
+    )
+
+
+def _usage(error: Exception) -> str:
+    message = getattr(error, "format_message", error.__str__)().strip()
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "nmcheck"
+    return f"{message.rstrip('.')}; see {command} --help."
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether Python or torch ran out of memory; torch has no class of its own for it on the CPU."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )

@@ -1,0 +1,95 @@
+"""Where a report goes: standard output, or a file that is either whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from nmcheck.errors import OutputError
+
+
+def write_stdout(text: str) -> None:
+    """Write a report to standard output."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def check_writable(path: Path) -> None:
+    """Find out before a long computation whether a report could be written.
+
+    Raises:
+        OutputError: if the folder is missing or not writable, or the path is a folder.
+    """
+    try:
+        if not _is_special(path):
+            temporary, descriptor = _open_beside(path)
+            os.close(descriptor)
+            temporary.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a report: into a temporary file in the same folder, which then takes the name.
+
+    Raises:
+        OutputError: if it cannot be written; an older file of that name is then still there, and nothing else.
+    """
+    content = text.encode("utf-8", errors="replace")
+    try:
+        if _is_special(path):
+            path.write_bytes(content)
+        else:
+            _replace(path, content)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    # Through a symbolic link to what it points at, as a plain write would do.
+    target = path.resolve()
+    temporary, descriptor = _open_beside(target)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o7777)
+        temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _open_beside(path: Path) -> tuple[Path, int]:
+    """A new file in the folder of ``path``, with the permissions the user's umask gives a new file."""
+    temporary = path.resolve().parent / f".nmcheck-{secrets.token_hex(6)}"
+    return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether the path is something like /dev/null, which must be written into and not replaced.
+
+    Raises:
+        IsADirectoryError: if it is a folder.
+        OSError: if it cannot be the name of a file.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    return not stat.S_ISREG(mode)
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    reason = error.strerror or type(error).__name__
+    return OutputError(f"The report cannot be written to {path}: {reason}; choose another --output.")

@@ -1,0 +1,69 @@
+"""docs/cli.md, made from the commands themselves: ``python -m nmcheck.cli.reference > docs/cli.md``."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import typer
+
+from nmcheck.cli.app import app
+
+INTRODUCTION = """\
+# The command line
+
+This page is made from the program (`python -m nmcheck.cli.reference > docs/cli.md`); a test keeps the two equal.
+
+The report goes to standard output, or to the file given with `--output`; progress, warnings and errors go to standard
+error. Tables in a pipe are 160 columns wide or more. `NO_COLOR` turns colours off.
+
+| exit code | meaning |
+|---|---|
+| 0 | analysed |
+| 1 | a gate failed (no command of this version has one) |
+| 2 | usage or configuration error |
+| 3 | could not analyse: bad or unsupported model, bad data, unwritable output, full disk or too little memory |
+| 4 | internal error; `NMCHECK_DEBUG=1` shows the traceback |
+| 130 | interrupted |
+"""
+
+
+def reference_page() -> str:
+    """The page, ending in a newline."""
+    root: Any = typer.main.get_command(app)
+    parts = [INTRODUCTION, _section("nmcheck", root)]
+    parts += [_section(f"nmcheck {name}", command) for name, command in root.commands.items()]
+    return "\n".join(parts)
+
+
+def _section(name: str, command: Any) -> str:
+    arguments = [param for param in command.params if param.param_type_name == "argument"]
+    options = [param for param in command.params if param.param_type_name == "option"]
+    usage = " ".join([name, *(param.name.upper() for param in arguments), "[OPTIONS]"])
+    lines = [f"## {name}", "", "```", usage, "```", "", inspect.cleandoc(command.help), ""]
+    if arguments:
+        lines += ["| argument | meaning |", "|---|---|"]
+        lines += [f"| `{param.name.upper()}` | {param.help} |" for param in arguments]
+        lines.append("")
+    lines += ["| option | meaning | default |", "|---|---|---|"]
+    lines += [f"| {_option(param)} | {param.help} | {_default(param)} |" for param in options]
+    return "\n".join(lines) + "\n"
+
+
+def _option(param: Any) -> str:
+    names = ", ".join(f"`{name}`" for name in param.opts)
+    if param.is_flag:
+        return names
+    return f"{names} {param.metavar}".replace("|", "\\|")
+
+
+def _default(param: Any) -> str:
+    if param.required:
+        return "required"
+    if param.is_flag or param.default is None:
+        return ""
+    return f"`{getattr(param.default, 'value', param.default)}`"
+
+
+if __name__ == "__main__":
+    print(reference_page(), end="")

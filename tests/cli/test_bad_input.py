@@ -1,0 +1,181 @@
+"""Every kind of bad input ends in one clear sentence, the documented exit code and no traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from nmcheck.cli.app import run
+
+SMALL = ["--samples", "2", "--reference-samples", "500", "--sigma", "0.1", "--quiet"]
+
+
+def save(path: Path, nodes: list[onnx.NodeProto], inputs: dict[str, list[int]], weights: dict[str, np.ndarray]) -> str:
+    """A model whose one output is called ``logits``."""
+    graph = helper.make_graph(
+        nodes,
+        "bad",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return str(path)
+
+
+def dense(path: Path, shape: list[int]) -> str:
+    """flatten -> Gemm -> Relu -> Gemm with three logits."""
+    count = int(np.prod(shape[1:]))
+    generator = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w1", "b1"], ["z"]),
+        helper.make_node("Relu", ["z"], ["y"]),
+        helper.make_node("Gemm", ["y", "w2"], ["logits"]),
+    ]
+    weights = {"w1": generator.normal(size=(count, 5)), "b1": np.zeros(5), "w2": generator.normal(size=(5, 3))}
+    return save(path, nodes, {"x": shape}, weights)
+
+
+def images(path: Path, x: np.ndarray, y: list[int] | None = None) -> str:
+    arrays = {"x": x} if y is None else {"x": x, "y": np.array(y)}
+    np.savez(path, allow_pickle=False, **arrays)
+    return str(path)
+
+
+GOOD = np.linspace(0, 1, 4 * 6 * 6).reshape(4, 6, 6)
+
+
+def missing_model(tmp: Path) -> list[str]:
+    return [str(tmp / "nowhere.onnx"), "--data", "mnist"]
+
+
+def not_onnx(tmp: Path) -> list[str]:
+    (tmp / "m.onnx").write_text("this is not a model\n" * 50)
+    return [str(tmp / "m.onnx"), "--data", "mnist"]
+
+
+def truncated(tmp: Path) -> list[str]:
+    path = Path(dense(tmp / "m.onnx", [1, 1, 28, 28]))
+    path.write_bytes(path.read_bytes()[:-400])
+    return [str(path), "--data", "mnist"]
+
+
+def unsupported_operator(tmp: Path) -> list[str]:
+    nodes = [helper.make_node("Flatten", ["x"], ["y"]), helper.make_node("Det", ["y"], ["logits"], name="odd")]
+    return [save(tmp / "m.onnx", nodes, {"x": [1, 6, 6]}, {}), "--data", images(tmp / "d.npz", GOOD)]
+
+
+def two_inputs(tmp: Path) -> list[str]:
+    nodes = [helper.make_node("Add", ["x", "second"], ["logits"])]
+    return [save(tmp / "m.onnx", nodes, {"x": [1, 36], "second": [1, 36]}, {}), "--data", images(tmp / "d.npz", GOOD)]
+
+
+def no_image_axis(tmp: Path) -> list[str]:
+    return [dense(tmp / "m.onnx", [1, 2, 3, 3, 2]), "--data", images(tmp / "d.npz", GOOD)]
+
+
+def wrong_image_shape(tmp: Path) -> list[str]:
+    return [dense(tmp / "m.onnx", [1, 1, 28, 28]), "--data", images(tmp / "d.npz", GOOD)]
+
+
+def nan_pixels(tmp: Path) -> list[str]:
+    bad = GOOD.copy()
+    bad[2, 3, 3] = np.nan
+    return [dense(tmp / "m.onnx", [1, 1, 6, 6]), "--data", images(tmp / "d.npz", bad)]
+
+
+def labels_out_of_range(tmp: Path) -> list[str]:
+    return [dense(tmp / "m.onnx", [1, 1, 6, 6]), "--data", images(tmp / "d.npz", GOOD, [0, 1, 2, 7])]
+
+
+def unwritable_output(tmp: Path) -> list[str]:
+    arguments = [dense(tmp / "m.onnx", [1, 1, 6, 6]), "--data", images(tmp / "d.npz", GOOD)]
+    return [*arguments, "--output", str(tmp / "no" / "folder" / "report.json")]
+
+
+def sigma_not_positive(tmp: Path) -> list[str]:
+    return [dense(tmp / "m.onnx", [1, 1, 6, 6]), "--data", images(tmp / "d.npz", GOOD), "--sigma", "0"]
+
+
+@pytest.mark.parametrize(
+    ("arrange", "code", "words"),
+    [
+        (missing_model, 3, ["nowhere.onnx"]),
+        (not_onnx, 3, ["m.onnx", "ONNX"]),
+        (truncated, 3, ["m.onnx"]),
+        (unsupported_operator, 3, ["odd", "Det"]),
+        (two_inputs, 3, ["second", "inputs"]),
+        (no_image_axis, 3, ["image axis"]),
+        (wrong_image_shape, 3, ["28", "6"]),
+        (nan_pixels, 3, ["image 2", "NaN"]),
+        (labels_out_of_range, 3, ["image 3", "7"]),
+        (unwritable_output, 3, ["report.json"]),
+        (sigma_not_positive, 2, ["--sigma"]),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_bad_input_ends_in_one_sentence_and_its_exit_code(
+    arrange: Callable[[Path], list[str]],
+    code: int,
+    words: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = {path.name for path in tmp_path.iterdir()}
+    arguments = arrange(tmp_path)
+    made = {path.name for path in tmp_path.iterdir()} - before
+    assert run(["analyze", *arguments, *SMALL]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+    assert {path.name for path in tmp_path.iterdir()} == made, "something half-written was left behind"
+
+
+def test_a_model_without_a_relu_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generator = np.random.default_rng(1)
+    nodes = [helper.make_node("Flatten", ["x"], ["y"]), helper.make_node("Gemm", ["y", "w"], ["logits"])]
+    model = save(tmp_path / "m.onnx", nodes, {"x": [1, 6, 6]}, {"w": generator.normal(size=(36, 3))})
+    data = images(tmp_path / "d.npz", GOOD)
+    assert run(["analyze", model, "--data", data, *SMALL, "--format", "json"]) == 0
+    import json
+
+    report = json.loads(capsys.readouterr().out)
+    assert report["moments"] is None
+    assert "ReLU" in report["moments_reason"]
+    assert report["bounds"][0]["radius"]["lipschitz"]["mean"] > 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a POSIX signal")
+def test_ctrl_c_ends_in_one_sentence_and_leaves_nothing(tmp_path: Path, sample_models: Path) -> None:
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "nmcheck", "analyze", str(sample_models / "lenet.onnx"), "--data", "mnist"]
+    with subprocess.Popen(
+        [*command, "--samples", "5000", "--output", str(report)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("Moments"):
+                break
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.count("Error: ") == 1
+    assert "Interrupted" in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
