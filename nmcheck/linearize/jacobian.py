@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 ROWS_PER_CHUNK = 128
-"""Directions pushed through the network at once: fastest of 32 to 250 on LeNet, and 8 to 128 MB of activations there."""
+"""Directions pushed through the network at once: among the fastest of 32 to 250 on LeNet."""
 
 
 def jacobian(

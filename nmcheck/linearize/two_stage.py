@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ class TwoStageLinearizer:
         return AffineReluAffine(inner=self._inner, outer=self._outer)
 
 
-def _affine_model(function, point: Tensor) -> AffineMap:  # noqa: ANN001 - any torch.func-compatible callable
+def _affine_model(function: Callable[[Tensor], Tensor], point: Tensor) -> AffineMap:
     value, weight = jacobian(function, point)
     return AffineMap(weight=weight, bias=value - weight @ point.flatten())
 
