@@ -3,6 +3,7 @@
     python sample_models/build.py --data ../shared/data/mnist.npz:train
     python sample_models/build.py --data ../shared/data/mnist.npz:train --only lenet --only mlp
     python sample_models/build.py --data ../shared/data/mnist.npz:train --only lenet-moments --output /tmp
+    python sample_models/build.py --table       (README.md anew, from the files that are there)
 
 Every network sees pixels in [0, 1] (``nmcheck.scale = unit``, written into the file's ``metadata_props``) and the full
 60,000 training images. Training is seeded and single-threaded, so one machine gives the same weights each time; another
@@ -14,6 +15,8 @@ processor may round differently, which is why the trained files are committed an
 from __future__ import annotations
 
 import argparse
+import hashlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,13 +143,75 @@ def export(network: nn.Module, path: Path) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
+def describe(path: Path) -> str:
+    """A row of README.md: what nmcheck's own loader and onnxruntime say of the file."""
+    from nmcheck.data import read_data
+    from nmcheck.execute.session import ReferenceSession
+    from nmcheck.graph.cuts import relu_cuts
+    from nmcheck.graph.load import load_graph
+
+    graph = load_graph(path)
+    test_set = read_data("mnist", None)
+    pixels = test_set.pixels(np.arange(len(test_set)))[:, None].astype(np.float32)
+    correct = ReferenceSession(graph).run(pixels).argmax(axis=1) == test_set.labels
+    model = onnx.load(path)
+    parameters = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer if tensor.data_type == 1)
+    operators = ", ".join(f"{op} {count}" for op, count in Counter(node.op_type for node in model.graph.node).items())
+    cuts = ", ".join(f"`{node.name}`" for node in relu_cuts(graph))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return (
+        f"| `{path.name}` | {correct.mean():.2%} | {parameters:,} | {operators} | "
+        f"{len(relu_cuts(graph))}: {cuts} | `{digest}` |"
+    )
+
+
+def write_table(folder: Path) -> None:
+    """README.md of the sample models."""
+    rows = "\n".join(describe(folder / f"{name}.onnx") for name in NETWORKS)
+    (folder / "README.md").write_text(TABLE.format(rows=rows, epochs=EPOCHS, seed=SEED, torch=torch.__version__))
+
+
+TABLE = """# Sample models
+
+Written by `build.py --table`; a test compares every sha256.
+
+Each network was trained by `build.py` on the full 60,000 MNIST training images (Adam, one cycle of {epochs} epochs,
+seed {seed}, one thread, torch {torch}) and exported with torch's default exporter. Accuracy is onnxruntime's on all
+10,000 MNIST test images. Pixels are in [0, 1]; each file says so in its `metadata_props` (`nmcheck.scale = unit`).
+
+| file | test accuracy | parameters | operators in the file | cuts | sha256 |
+|---|---|---|---|---|---|
+{rows}
+
+- `lenet.onnx` is the papers' LeNet (Caffe's): conv 20@5x5, max-pool, conv 50@5x5, max-pool, 500, ReLU, 10.
+- `lenet_bn.onnx` has a BatchNormalization after each convolution, kept in the file (the exporter folds them unless
+  told not to).
+- `lenet_lrn1/2/3.onnx` are the variants of section 5.4.1 of Peck's thesis: LRN (size 5, alpha 1, beta 0.75, bias 1)
+  after the first pooling, the second, both. torch's exporter writes LRN out as seven operators; nmcheck recognises
+  them.
+- `lenet_relu3.onnx`: conv 16@5x5 pad 2, max-pool, ReLU, conv 32@5x5 pad 2, max-pool, ReLU, 256, ReLU, 10.
+- `mlp.onnx`: 784-256-256-10.
+- `lenet-moments` (not committed: 13 MB) is the moment papers' LeNet, 32/64/1024; `build.py --only lenet-moments`
+  makes it.
+
+Training data and the test images inside the package: the MNIST database of handwritten digits by Yann LeCun, Corinna
+Cortes and Christopher J. C. Burges, licensed CC BY-SA 3.0. The models are part of nmcheck (Apache-2.0).
+"""
+
+
 def main() -> None:
     """Parse the command line, then train and export the networks asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="training images: FILE.npz:train")
+    parser.add_argument("--data", help="training images: FILE.npz:train")
+    parser.add_argument("--table", action="store_true", help="write README.md from the files instead of training")
     parser.add_argument("--only", action="append", choices=[*NETWORKS, *UNCOMMITTED], help="build just this network")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder for the .onnx files")
     arguments = parser.parse_args()
+    if arguments.table:
+        write_table(arguments.output)
+        return
+    if arguments.data is None:
+        parser.error("--data is needed to train")
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     images, labels = read_training_set(arguments.data)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nmcheck.errors import UsageError
 
+REFERENCES = ("control-variate", "plain")
 ENGINES = ("two-stage", "published-theorem2", "published-lemma4")
 LEAST_REFERENCE_SAMPLES = 500
 """250 antithetic pairs: below that the interval of a variance does not cover (formulas.md, section h)."""
@@ -27,7 +28,8 @@ class AnalyzeOptions:
         value_range: the range float images lie in, if not [0, 1].
         seed: seeds the choice of images and the reference's noise.
         samples: how many images to use, stratified by class.
-        reference_samples: samples an image and noise level of the control-variate reference; even.
+        reference: how the moments compared with are sampled, of ``REFERENCES``.
+        reference_samples: samples an image and noise level of the reference; even.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
@@ -43,6 +45,7 @@ class AnalyzeOptions:
     value_range: tuple[float, float] | None = None
     seed: int = 0
     samples: int = 100
+    reference: str = "control-variate"
     reference_samples: int = 1000
     device: str = "auto"
 
@@ -59,6 +62,8 @@ class AnalyzeOptions:
                 raise UsageError(f"--engine {engine} is not known; choose from {', '.join(ENGINES)}.")
         if not self.engines:
             raise UsageError(f"At least one --engine is needed; choose from {', '.join(ENGINES)}.")
+        if self.reference not in REFERENCES:
+            raise UsageError(f"--reference {self.reference} is not known; choose from {', '.join(REFERENCES)}.")
         if self.samples < 1:
             raise UsageError(f"--samples must be at least 1, not {self.samples}.")
         if self.seed < 0:

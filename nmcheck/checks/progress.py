@@ -19,6 +19,6 @@ class SilentProgress:
     """Says nothing: what library users get unless they ask for more."""
 
     @contextmanager
-    def stage(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
+    def stage(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """Ignore the stage and its steps."""
         yield lambda _steps: None

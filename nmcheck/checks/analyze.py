@@ -1,0 +1,105 @@
+"""``nmcheck analyze``: moments, bounds and normalization effects of one model on one set of images."""
+
+from __future__ import annotations
+
+import time
+
+from nmcheck import __version__
+from nmcheck.checks.bounds import bounds_entry, timed_bounds
+from nmcheck.checks.case import Case, open_case
+from nmcheck.checks.consistency import check_consistency
+from nmcheck.checks.cut import choose_cut
+from nmcheck.checks.moment_entries import moment_entries
+from nmcheck.checks.moments import run_moments
+from nmcheck.checks.normalization import normalization_entries, normalization_nodes
+from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.checks.progress import Progress, SilentProgress
+from nmcheck.checks.sampling import sampled_network
+from nmcheck.checks.scales import scale_warnings
+from nmcheck.data import describe_selection
+from nmcheck.execute.session import ReferenceSession
+from nmcheck.results import DataEntry, ModelEntry, Report, ToolEntry
+
+NO_RELU = (
+    "the model has no ReLU that every path from the input to the logits crosses, and the two-stage engines need one to "
+    "cut the network at"
+)
+
+FEATURES = "The data are vectors in units of their own, so noise levels and radii are in those units, not in pixels."
+
+
+def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report:
+    """Analyse a classifier under Gaussian input noise.
+
+    Args:
+        options: what to analyse, and how.
+        progress: told how far the analysis is; silent by default.
+
+    Returns:
+        The report; drawn by ``nmcheck.reports``.
+
+    Raises:
+        ModelError: the model cannot be read, or our execution of it disagrees with onnxruntime's.
+        DataError: the data cannot be read or does not fit the model.
+        UsageError: the options do not fit the model.
+    """
+    progress = progress or SilentProgress()
+    start = time.perf_counter()
+    with progress.stage("Model and data", None):
+        case = open_case(options)
+        session = ReferenceSession(case.file_graph)
+        cut = choose_cut(case.graph, options.cut)
+    with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
+        consistency = check_consistency(case, session, advance)
+    accuracy = None if case.labels is None else float(case.correct.double().mean())
+    moments = None
+    if cut is not None:
+        network = sampled_network(case, session)
+        with progress.stage("Moments and their reference", len(case.pixels)) as advance:
+            runs = run_moments(case, options, cut, network, advance)
+        moments = moment_entries(case, options, runs, network.description)
+    with progress.stage("Robustness bounds", None):
+        bounds = timed_bounds(case)
+    with progress.stage("Normalization effects", len(normalization_nodes(case.graph))) as advance:
+        normalization = normalization_entries(case, options, bounds, advance)
+    return Report(
+        tool=ToolEntry(version=__version__),
+        seed=options.seed,
+        model=_model(case),
+        data=_data(case, options, accuracy),
+        consistency=consistency,
+        moments=moments,
+        moments_reason=NO_RELU if cut is None else None,
+        bounds=(bounds_entry(case, bounds),),
+        normalization=normalization,
+        warnings=scale_warnings(case, session, accuracy),
+        notes=(*case.graph.notes, *([FEATURES] if case.dataset.unit == "feature" else [])),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _model(case: Case) -> ModelEntry:
+    info, graph = case.graph.model, case.graph
+    return ModelEntry(
+        path=info.path,
+        fingerprint=info.fingerprint,
+        opset=info.opset,
+        producer=info.producer,
+        input_shape=graph.shapes[graph.input],
+        classes=case.single.classes,
+    )
+
+
+def _data(case: Case, options: AnalyzeOptions, accuracy: float | None) -> DataEntry:
+    return DataEntry(
+        name=case.dataset.name,
+        samples=len(case.pixels),
+        available=len(case.dataset),
+        selection=describe_selection(case.dataset, options.samples, options.seed),
+        sha256=case.sha256,
+        scale=case.scale.name,
+        scale_source=case.scale.source,
+        labels="predicted" if case.labels is None else "given",
+        accuracy=accuracy,
+        accuracy_reason="the data has no labels" if accuracy is None else None,
+    )

@@ -1,0 +1,161 @@
+"""From the bounds of a network at the images to the ``bounds`` section of a report."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from nmcheck.bounds.network import (
+    THEOREM_LIPSCHITZ,
+    THEOREM_PUBLISHED,
+    LayerResult,
+    NetworkBounds,
+    network_bounds,
+)
+from nmcheck.bounds.rounding import CERTIFICATE
+from nmcheck.checks.case import Case
+from nmcheck.results import BoundsEntry, LayerBounds, RadiusEntry, SampleBounds
+
+NO_CORRECT = "none of the images is classified correctly, and radii are summarised over those that are"
+NO_ATTACK = "no attack was run, so no adversarial example is known"
+UNREACHABLE = "no change of the input can change the label"
+
+
+@dataclass(frozen=True)
+class TimedBounds:
+    """Bounds of the network at the images, and what they took.
+
+    Attributes:
+        found: the bounds.
+        seconds: wall time, the layer constants included.
+    """
+
+    found: NetworkBounds
+    seconds: float
+
+
+def timed_bounds(case: Case) -> TimedBounds:
+    """Certified and published bounds at every image used."""
+    start = time.perf_counter()
+    found = network_bounds(case.graph, case.double, case.images)
+    return TimedBounds(found, time.perf_counter() - start)
+
+
+def bounds_entry(case: Case, bounds: TimedBounds) -> BoundsEntry:
+    """The L2 entry: every pixel may take any value (no box)."""
+    found = bounds.found
+    per_image = bounds.seconds / len(case.images)
+    correct = case.correct.cpu().numpy()
+    return BoundsEntry(
+        norm="l2",
+        box=None,
+        samples=len(case.images),
+        certificate=CERTIFICATE,
+        layers=tuple(_layer(layer) for layer in found.layers if layer.index >= 0),
+        radius={
+            "published": _radius(
+                found.radius_published,
+                found.radius_published_reason,
+                correct,
+                theorem=THEOREM_PUBLISHED,
+                certified=False,
+                seconds=per_image,
+            ),
+            "lipschitz": _radius(
+                found.radius_certified,
+                found.radius_certified_reason,
+                correct,
+                theorem=THEOREM_LIPSCHITZ,
+                certified=True,
+                seconds=per_image,
+            ),
+        },
+        attack={},
+        per_sample=_per_sample(case, found),
+    )
+
+
+def mean_radius(radii: Tensor | None, reason: str | None, correct: np.ndarray) -> tuple[float | None, str | None]:
+    """Mean over the correctly classified images, or None and why."""
+    if radii is None:
+        return None, reason
+    chosen = radii.cpu().numpy()[correct]
+    return _finite(float(chosen.mean())) if len(chosen) else (None, NO_CORRECT)
+
+
+def mean_kappa(values: Tensor | None, reason: str | None) -> tuple[float | None, str | None]:
+    """Mean over all images, or None and why."""
+    return (None, reason) if values is None else _finite(float(values.mean()))
+
+
+def _finite(value: float) -> tuple[float | None, str | None]:
+    return (value, None) if math.isfinite(value) else (None, UNREACHABLE)
+
+
+def _radius(
+    radii: Tensor | None, reason: str | None, correct: np.ndarray, *, theorem: str, certified: bool, seconds: float
+) -> RadiusEntry:
+    mean, why = mean_radius(radii, reason, correct)
+    chosen = np.empty(0) if radii is None else radii.cpu().numpy()[correct]
+    median, p5 = (None, None) if mean is None else (float(np.median(chosen)), float(np.percentile(chosen, 5)))
+    return RadiusEntry(
+        mean=mean,
+        mean_reason=why,
+        median=median,
+        median_reason=why,
+        p5=p5,
+        p5_reason=why,
+        images=int(correct.sum()),
+        certified=certified,
+        theorem=theorem,
+        seconds_per_sample=seconds,
+    )
+
+
+def _layer(layer: LayerResult) -> LayerBounds:
+    published, published_reason = mean_kappa(layer.kappa_published, layer.kappa_published_reason)
+    certified, certified_reason = mean_kappa(layer.kappa_certified, layer.kappa_certified_reason)
+    return LayerBounds(
+        node=layer.node,
+        index=layer.index,
+        outputs=layer.outputs,
+        op=layer.op,
+        lipschitz=layer.lipschitz,
+        lipschitz_reason=layer.lipschitz_reason,
+        lipschitz_method=layer.lipschitz_method,
+        lipschitz_to_logits=layer.lipschitz_to_logits,
+        lipschitz_to_logits_reason=layer.lipschitz_to_logits_reason,
+        kappa_published=published,
+        kappa_published_reason=published_reason,
+        kappa_certified=certified,
+        kappa_certified_reason=certified_reason,
+        published_sound=layer.published_sound,
+        published_statement=layer.published_statement,
+    )
+
+
+def _per_sample(case: Case, found: NetworkBounds) -> tuple[SampleBounds, ...]:
+    entries: list[SampleBounds] = []
+    for row, position in enumerate(case.positions):
+        lower, reason = None, found.radius_certified_reason
+        if found.radius_certified is not None:
+            lower, reason = _finite(float(found.radius_certified[row]))
+        entries.append(
+            SampleBounds(
+                index=int(position),
+                label=int(case.classes_of_images[row]),
+                predicted=int(case.predicted[row]),
+                correct=bool(case.correct[row]),
+                lower=lower,
+                lower_reason=reason,
+                lower_method=None if lower is None else "lipschitz",
+                upper=None,
+                upper_reason=NO_ATTACK,
+                upper_method=None,
+            )
+        )
+    return tuple(entries)

@@ -1,0 +1,136 @@
+"""From the runs of engines and reference to the entries of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from nmcheck.checks.case import Case
+from nmcheck.checks.moments import EngineRun, MomentRuns, stacked
+from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.moments.flips import FlipInterval, pooled_clopper_pearson
+from nmcheck.moments.reference import ReferenceMoments
+from nmcheck.moments.tightness import SampledMoments, Tightness, floor, overall, per_class
+from nmcheck.results import (
+    ClassMoments,
+    FlipEntry,
+    FloorEntry,
+    MomentEntry,
+    OverallMoments,
+    ReferenceEntry,
+)
+
+NO_COVARIANCE = "this engine gives variances only, and a flip probability needs the logits' covariance"
+NO_VARIANCE = (
+    "Lemma 4 has no value where two units are fully correlated (|rho| = 1), which happens in {count} of {images} images"
+)
+ONE_IMAGE = "a standard error over images needs at least two"
+NO_SPREAD = "the reference finds no variance in some logit"
+EXACT_REFERENCE = "the reference has no sampling error here, so there is nothing to compare an error with"
+
+
+def moment_entries(case: Case, options: AnalyzeOptions, runs: MomentRuns, execution: str) -> tuple[MomentEntry, ...]:
+    """One entry per noise level and engine, in the order asked for."""
+    entries: list[MomentEntry] = []
+    for sigma in options.sigmas:
+        references = runs.references[sigma]
+        sampled = _sampled(references)
+        flips = pooled_clopper_pearson((found.flips, found.flip_trials) for found in references)
+        lowest = floor(sampled)
+        reference = ReferenceEntry(
+            method="plain" if options.reference == "plain" else "control-variate",
+            n=options.reference_samples,
+            execution=execution,
+            floor=FloorEntry(mean_er=lowest.mean_er, var_er=lowest.var_er),
+        )
+        for engine in options.engines:
+            run = runs.engines[sigma, engine]
+            seconds = run.seconds / len(references)
+            entries.append(
+                MomentEntry(
+                    sigma_pixel=sigma,
+                    sigma_model=tuple(sigma * gain for gain in case.scale.gains),
+                    engine=engine,
+                    cut=runs.cut.name,
+                    linearizer="taylor",
+                    reference=reference,
+                    per_class=_per_class(run, sampled),
+                    overall=_overall(run, sampled, flips),
+                    seconds_per_input=seconds,
+                    forward_passes_per_input=seconds / runs.seconds_per_forward,
+                )
+            )
+    return tuple(entries)
+
+
+def _sampled(references: Iterable[ReferenceMoments]) -> SampledMoments:
+    found = list(references)
+    return SampledMoments(
+        mean=stacked([one.mean for one in found]),
+        mean_se=stacked([one.mean_se for one in found]),
+        variance=stacked([one.variance for one in found]),
+        variance_se=stacked([one.variance_se for one in found]),
+    )
+
+
+def _arrays(run: EngineRun) -> tuple[np.ndarray, np.ndarray]:
+    return stacked([one.mean for one in run.moments]), stacked([one.variance for one in run.moments])
+
+
+def _per_class(run: EngineRun, sampled: SampledMoments) -> tuple[ClassMoments, ...]:
+    mean, variance = _arrays(run)
+    missing = _missing_variance(variance)
+    return tuple(
+        ClassMoments(
+            class_=one.class_index,
+            **_tightness(one, missing),
+            mean_z=one.mean_z,
+            mean_z_reason=None if one.mean_z is not None else EXACT_REFERENCE,
+            var_z=None if missing else one.var_z,
+            var_z_reason=missing or (None if one.var_z is not None else EXACT_REFERENCE),
+            images=one.images,
+        )
+        for one in per_class(mean, variance, sampled)
+    )
+
+
+def _overall(run: EngineRun, sampled: SampledMoments, flips: FlipInterval) -> OverallMoments:
+    mean, variance = _arrays(run)
+    analytic = [flip for flip in run.flips if flip is not None]
+    return OverallMoments(
+        **_tightness(overall(mean, variance, sampled), _missing_variance(variance)),
+        flip=FlipEntry(
+            analytic=float(np.mean(analytic)) if analytic else None,
+            analytic_reason=None if analytic else NO_COVARIANCE,
+            sampled=flips.rate,
+            low=flips.low,
+            high=flips.high,
+            confidence=flips.confidence,
+            trials=flips.n,
+        ),
+    )
+
+
+def _tightness(found: Tightness, missing: str | None) -> dict[str, Any]:
+    """The fields that entries per class and overall share; ``missing`` says why there are no variances."""
+    fields: dict[str, Any] = {}
+    for key, value, reason in (
+        ("mean_er", found.mean_er, None),
+        ("mean_er_se", found.mean_er_se, ONE_IMAGE),
+        ("var_er", found.var_er, None),
+        ("var_er_se", found.var_er_se, ONE_IMAGE),
+        ("mean_bias_sd", found.mean_bias_sd, NO_SPREAD),
+        ("var_ratio", found.var_ratio, NO_SPREAD),
+    ):
+        if missing and key.startswith("var_"):
+            value, reason = None, missing  # noqa: PLW2901
+        fields[key] = value
+        fields[f"{key}_reason"] = reason if value is None else None
+    return fields
+
+
+def _missing_variance(variance: np.ndarray) -> str | None:
+    missing = int(np.isnan(variance).any(axis=1).sum())
+    return NO_VARIANCE.format(count=missing, images=len(variance)) if missing else None

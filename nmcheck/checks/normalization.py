@@ -1,0 +1,96 @@
+"""What each normalization layer does to noise, to the certified radius and to accuracy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+
+from nmcheck.bounds.network import network_bounds
+from nmcheck.checks.bounds import TimedBounds, mean_kappa, mean_radius
+from nmcheck.checks.case import Case
+from nmcheck.checks.noise_gain import Gain, noise_gains
+from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.execute.program import Program
+from nmcheck.graph.ir import Graph, Node
+from nmcheck.graph.rewrite import with_batch_norm_folded, without_node
+from nmcheck.results import NoiseGain, NormalizationEntry
+
+Kind = Literal["BatchNormalization", "LRN"]
+KINDS: tuple[Kind, ...] = ("BatchNormalization", "LRN")
+NO_LABELS = "the data has no labels"
+ONE_IMAGE = "a standard error over images needs at least two"
+
+
+def normalization_nodes(graph: Graph) -> tuple[Node, ...]:
+    """The normalization layers, in order."""
+    return tuple(node for node in graph.nodes if node.op in KINDS)
+
+
+def normalization_entries(
+    case: Case, options: AnalyzeOptions, bounds: TimedBounds, advance: Callable[[int], None]
+) -> tuple[NormalizationEntry, ...]:
+    """One entry per BatchNormalization or LRN layer.
+
+    An LRN layer is taken out by putting the identity in its place, a BatchNormalization by folding it into the layer in
+    front of it, which changes nothing but rounding.
+    """
+    nodes = normalization_nodes(case.graph)
+    gains = [noise_gains(case, nodes, sigma, level, options.seed) for level, sigma in enumerate(options.sigmas)]
+    entries: list[NormalizationEntry] = []
+    for node in nodes:
+        entries.append(_entry(case, options, bounds, node, [found[node.name] for found in gains]))
+        advance(1)
+    return tuple(entries)
+
+
+def _entry(
+    case: Case, options: AnalyzeOptions, bounds: TimedBounds, node: Node, gains: list[Gain]
+) -> NormalizationEntry:
+    kind = next(kind for kind in KINDS if kind == node.op)
+    layer = next(layer for layer in bounds.found.layers if layer.node == node.name)
+    folded = kind == "BatchNormalization"
+    other = with_batch_norm_folded(case.graph, node.name) if folded else without_node(case.graph, node.name)
+    program = Program(other, torch.float64, case.device)
+    correct = (program(case.images).argmax(dim=1) == case.classes_of_images).cpu().numpy()
+    without = network_bounds(other, program, case.images)
+    kappa_in, kappa_in_reason = mean_kappa(layer.kappa_certified, layer.kappa_certified_reason)
+    kappa_out, kappa_out_reason = mean_kappa(layer.kappa_certified_output, layer.kappa_certified_output_reason)
+    radius_with, radius_with_reason = mean_radius(
+        bounds.found.radius_certified, bounds.found.radius_certified_reason, case.correct.cpu().numpy()
+    )
+    radius_without, radius_without_reason = mean_radius(
+        without.radius_certified, without.radius_certified_reason, correct
+    )
+    return NormalizationEntry(
+        node=node.name,
+        index=node.index,
+        outputs=node.outputs,
+        kind=kind,
+        recognized_from=node.recognized_from,
+        lipschitz=layer.lipschitz,
+        lipschitz_reason=layer.lipschitz_reason,
+        kappa_in=kappa_in,
+        kappa_in_reason=kappa_in_reason,
+        kappa_out=kappa_out,
+        kappa_out_reason=kappa_out_reason,
+        noise_gain=tuple(_gain(sigma, gain) for sigma, gain in zip(options.sigmas, gains, strict=True)),
+        removal="folded" if folded else "identity",
+        radius_with=radius_with,
+        radius_with_reason=radius_with_reason,
+        radius_without=radius_without,
+        radius_without_reason=radius_without_reason,
+        accuracy_without=None if case.labels is None else float(correct.mean()),
+        accuracy_without_reason=NO_LABELS if case.labels is None else None,
+    )
+
+
+def _gain(sigma: float, gain: Gain) -> NoiseGain:
+    return NoiseGain(
+        sigma_pixel=sigma,
+        gain=gain.value,
+        gain_se=None if math.isnan(gain.standard_error) else gain.standard_error,
+        gain_se_reason=ONE_IMAGE if math.isnan(gain.standard_error) else None,
+    )

@@ -1,0 +1,51 @@
+"""What the reference sampler draws its logits from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nmcheck.checks.case import Case
+from nmcheck.checks.consistency import model_input
+from nmcheck.execute.session import ReferenceSession
+
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+
+
+@dataclass(frozen=True)
+class SampledNetwork:
+    """The network as the sampler runs it.
+
+    Attributes:
+        evaluate: noisy images, flattened, in pixel units, shape (batch, n), to logits, shape (batch, classes).
+        description: what runs it and in which precision.
+    """
+
+    evaluate: Callable[[Tensor], Tensor]
+    description: str
+
+
+def sampled_network(case: Case, session: ReferenceSession) -> SampledNetwork:
+    """Choose the execution by the operators, never by the clock.
+
+    A network without convolutions is sampled in torch's float64. One with them is sampled in onnxruntime's float32, the
+    fastest way (torch's float64 convolutions take five times as long), if its file gives the logits themselves and the
+    device is the processor, else in torch's float32. Rounding in float32 is far below the sampler's standard error at
+    any sample count one would pay for.
+    """
+    shape = case.graph.shapes[case.graph.input]
+    convolutions = any(node.op in CONVOLUTIONS for node in case.graph.nodes)
+    if convolutions and case.device == "cpu" and case.graph.logits == case.graph.output:
+
+        def run_file(x: Tensor) -> Tensor:
+            pixels = x.reshape(-1, *shape).cpu().numpy()
+            return torch.from_numpy(session.run(model_input(case, pixels))).double().flatten(1).to(x.device)
+
+        return SampledNetwork(run_file, f"{session.description} in float32")
+    program, name = (case.single, "float32") if convolutions else (case.double, "float64")
+    return SampledNetwork(
+        lambda x: program(x.reshape(-1, *shape).to(program.dtype)).to(x.dtype), f"torch {torch.__version__} in {name}"
+    )

@@ -1,0 +1,94 @@
+"""Two files of one network must give one answer."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from nmcheck.checks.analyze import analyze
+from nmcheck.checks.case import open_case
+from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.results import Report
+
+SAMPLES = 20
+
+
+def report(model: Path) -> Report:
+    return analyze(AnalyzeOptions(model, "mnist", sigmas=(0.1,), samples=SAMPLES, reference_samples=500))
+
+
+def radii(found: Report) -> np.ndarray:
+    assert found.bounds is not None
+    return np.array([sample.lower for sample in found.bounds[0].per_sample], dtype=float)
+
+
+def logits(model: Path) -> np.ndarray:
+    return open_case(AnalyzeOptions(model, "mnist", samples=SAMPLES)).logits.cpu().numpy()
+
+
+def with_folded_batch_norm(path: Path) -> onnx.ModelProto:
+    """BatchNormalization folded by hand into the convolution before it: W gamma/sd, (b - mean) gamma/sd + beta."""
+    model = onnx.load(path)
+    graph = model.graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    convolutions = {node.output[0]: node for node in graph.node if node.op_type == "Conv"}
+    for norm in [node for node in graph.node if node.op_type == "BatchNormalization"]:
+        convolution = convolutions[norm.input[0]]
+        gamma, beta, mean, variance = (numpy_helper.to_array(tensors[name]).astype(float) for name in norm.input[1:5])
+        epsilon = next((a.f for a in norm.attribute if a.name == "epsilon"), 1e-5)
+        factor = gamma / np.sqrt(variance + epsilon)
+        weight, bias = (numpy_helper.to_array(tensors[name]).astype(float) for name in convolution.input[1:3])
+        for name, value in (
+            (convolution.input[1], weight * factor[:, None, None, None]),
+            (convolution.input[2], (bias - mean) * factor + beta),
+        ):
+            tensors[name].CopyFrom(numpy_helper.from_array(value.astype(np.float32), name))
+        convolution.output[0] = norm.output[0]
+        graph.node.remove(norm)
+    onnx.checker.check_model(model)
+    return model
+
+
+def test_folding_batch_normalization_by_hand_changes_neither_logits_nor_radii(
+    sample_models: Path, tmp_path: Path
+) -> None:
+    original, folded = sample_models / "lenet_bn.onnx", tmp_path / "folded.onnx"
+    onnx.save(with_folded_batch_norm(original), folded)
+    np.testing.assert_allclose(logits(folded), logits(original), atol=1e-5 * np.abs(logits(original)).max())
+    first, second = report(original), report(folded)
+    assert [entry.kind for entry in first.normalization] == ["BatchNormalization"] * 2
+    assert second.normalization == ()
+    np.testing.assert_allclose(radii(second), radii(first), rtol=1e-6)
+    for entry in first.normalization:
+        assert entry.radius_without == pytest.approx(entry.radius_with, rel=1e-6)
+        assert entry.accuracy_without == first.data.accuracy
+
+
+def test_lrn_written_out_by_the_exporter_is_the_lrn_operator(shared_models: Path) -> None:
+    native, written_out = (
+        shared_models / f"lrn__mnist_lrn_{kind}.onnx" for kind in ("native", "torch_dynamo")
+    )  # fmt: skip
+    np.testing.assert_allclose(logits(written_out), logits(native), atol=1e-5)
+    first, second = report(native), report(written_out)
+    np.testing.assert_allclose(radii(second), radii(first), rtol=1e-5)
+    assert [entry.recognized_from for entry in first.normalization] == ["op"] * 2
+    assert [entry.recognized_from for entry in second.normalization] == ["pattern"] * 2
+    for one, other in zip(first.normalization, second.normalization, strict=True):
+        assert one.kind == other.kind == "LRN"
+        for key in ("lipschitz", "kappa_in", "kappa_out", "radius_with", "radius_without", "accuracy_without"):
+            assert getattr(other, key) == pytest.approx(getattr(one, key), rel=1e-5), key
+        assert [gain.gain for gain in other.noise_gain] == pytest.approx([g.gain for g in one.noise_gain], rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "count"), [("lenet_lrn1", 1), ("lenet_lrn2", 1), ("lenet_lrn3", 2), ("lenet", 0)])
+def test_lrn_is_found_in_torchs_default_export(sample_models: Path, name: str, count: int) -> None:
+    graph = open_case(AnalyzeOptions(sample_models / f"{name}.onnx", "mnist", samples=1)).graph
+    found = [node for node in graph.nodes if node.op == "LRN"]
+    assert len(found) == count
+    for node in found:
+        assert node.recognized_from == "pattern"
+        assert {key: node.attributes[key] for key in ("size", "alpha", "beta", "bias")} == pytest.approx(
+            {"size": 5, "alpha": 1.0, "beta": 0.75, "bias": 1.0}
+        )
