@@ -1,15 +1,18 @@
 """Type and shape checks at run time, and where the shared models and data lie.
 
-The import hook makes beartype check every annotation of nmcheck, jaxtyping's shapes included, while the tests run; users
-do not pay for it.
+The import hook makes beartype check every annotation of nmcheck, jaxtyping's shapes included, while the tests run;
+users do not pay for it.
 """
 
 from pathlib import Path
 
 import pytest
+import torch
 from jaxtyping import install_import_hook
 
 install_import_hook("nmcheck", "beartype.beartype")
+# The suite runs one process a core; threads inside them would only wait for each other.
+torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
