@@ -1,0 +1,175 @@
+"""Which axis of the input counts samples, and the graph for a batch of one.
+
+A file's batch may be symbolic, one, larger than one or absent. The graph is traced for two batch sizes; if every live
+value then differs in one axis only, by the ratio of the batch sizes, and no operator works along that axis, the samples
+of a batch do not touch each other and the graph for one sample says everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from onnx import NodeProto
+
+from nmcheck.errors import ModelError, UnsupportedError
+from nmcheck.graph.tracing import Adaptation, StaticOperands, Trace, keep_operands
+
+_DEFAULT_AXIS = {"Softmax": -1, "LogSoftmax": -1, "Hardmax": -1, "LayerNormalization": -1, "LpNormalization": -1,
+                 "Concat": 0, "Split": 0, "Gather": 0, "CumSum": 0, "TopK": -1}  # fmt: skip
+"""Operators that mix or select elements along an axis, and the axis without an attribute."""
+_OLD_SOFTMAX = ("Softmax", "LogSoftmax", "Hardmax")
+"""Before operator set 13 these normalized over all axes from ``axis`` (default 1) on."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample's trace.
+
+    Attributes:
+        trace: the trace with the batch axis, if any, of length 1.
+        batch_axis: that axis of the input, or None.
+        declared_batch: the batch size the file insists on, or None if it takes any.
+        notes: what was assumed, a sentence each.
+    """
+
+    trace: Trace
+    batch_axis: int | None
+    declared_batch: int | None
+    notes: tuple[str, ...] = ()
+
+
+Tracer = Callable[[tuple[int, ...], Adaptation], Trace]
+"""Traces the file for one shape of its input."""
+
+
+def one_sample(
+    path: Path, source: str, dims: tuple[int | None, ...], target: str, tracer: Tracer, opset: int
+) -> Sample:
+    """Find the batch axis and trace the graph for a batch of one.
+
+    Args:
+        path: for messages.
+        source: name of the input, for messages.
+        dims: the input's declared axes; None where the length is symbolic.
+        target: name of the output.
+        tracer: traces the file.
+        opset: version of ONNX's own operators.
+
+    Raises:
+        ModelError: the graph does not fit its declared input.
+        UnsupportedError: the input has an axis without a length, or its fixed batch cannot be made one.
+    """
+    fixed = _fixed_lengths(path, source, dims)
+    if not dims:
+        return Sample(tracer((), keep_operands), None, None)
+    if dims[0] is None:
+        single = tracer((1, *fixed), keep_operands)
+        reason = _reason_against_batches(lambda: tracer((2, *fixed), keep_operands), single, 2, source, target, opset)
+        if reason is None:
+            return Sample(single, 0, None)
+        note = f"The file declares any batch size, but only one sample at a time runs: {reason}."
+        return Sample(single, 0, 1, (note,))
+    length = dims[0]
+    if length == 1 or len(dims) == 1:
+        return Sample(tracer((length, *fixed), keep_operands), 0 if len(dims) > 1 else None, length if len(dims) > 1 else None)
+    whole = tracer((length, *fixed), keep_operands)
+    try:
+        single = tracer((1, *fixed), _leading_one(length, whole))
+        reason = _reason_against_batches(lambda: whole, single, length, source, target, opset)
+    except ModelError as error:
+        single, reason = whole, str(error).removeprefix(f"{path}: ")
+    if reason is None:
+        note = f"The file declares batches of {length}; the graph was rewritten for one sample."
+        return Sample(single, 0, length, (note,))
+    if len(dims) > 2 and whole.shapes.get(target, ())[:1] == (length,):
+        raise UnsupportedError(
+            f"{path}: input '{source}' has a fixed batch of {length}, and the graph could not be rewritten for one "
+            f"sample ({reason}); export the model with a batch of 1 or a dynamic batch."
+        )
+    note = f"Input '{source}' of shape {[length, *fixed]} is taken as one sample without a batch axis."
+    return Sample(whole, None, None, (note,))
+
+
+def _fixed_lengths(path: Path, source: str, dims: tuple[int | None, ...]) -> tuple[int, ...]:
+    """The lengths of all axes but the first."""
+    for axis, length in enumerate(dims):
+        if axis and length is None:
+            raise UnsupportedError(
+                f"{path}: axis {axis} of input '{source}' has no fixed length; export the model with a fixed input "
+                "shape (only the first axis, the batch, may be symbolic)."
+            )
+    return tuple(length for length in dims[1:] if length is not None)
+
+
+def _leading_one(batch: int, whole: Trace) -> Adaptation:
+    """Replaces the batch size by 1 at the head of Reshape and Expand targets that keep the batch in front."""
+
+    def adapt(node: NodeProto, operands: StaticOperands) -> StaticOperands:
+        if node.op_type not in ("Reshape", "Expand") or node.input[1] not in operands:
+            return {}
+        target = operands[node.input[1]]
+        in_front = all(whole.shapes.get(value, ())[:1] == (batch,) for value in (node.input[0], node.output[0]))
+        if not in_front or target.ndim != 1 or target[0] != batch:
+            return {}
+        return {node.input[1]: np.concatenate([np.ones(1, target.dtype), target[1:]])}
+
+    return adapt
+
+
+def _reason_against_batches(
+    traced: Callable[[], Trace], single: Trace, batch: int, source: str, target: str, opset: int
+) -> str | None:
+    """Why the samples of a batch are not independent in this graph, or None if they are."""
+    try:
+        several = traced()
+    except ModelError as error:
+        return str(error).partition(": ")[2].rstrip(".")
+    if [node.name for node in several.nodes] != [node.name for node in single.nodes]:
+        return "the graph depends on the batch size"
+    axes: dict[str, int] = {source: 0}
+    for node in single.nodes:
+        mixed = _mixed_axes(node.proto, single, opset)
+        for value in node.proto.input:
+            if value in axes and axes[value] in mixed:
+                return f"node '{node.name}' ({node.proto.op_type}) works along the batch"
+        for value in filter(None, node.proto.output):
+            axis = _batch_axis(single.shapes[value], several.shapes[value], batch)
+            if axis is None:
+                return f"node '{node.name}' ({node.proto.op_type}) does not keep the batch apart"
+            if node.proto.op_type == "Reshape" and not _in_front(several, value, axis, axes, node.proto.input[0]):
+                return f"node '{node.name}' (Reshape) moves elements between samples"
+            axes[value] = axis
+    if target in single.shapes and prod(single.shapes[target][: axes[target]]) != 1:
+        return f"the batch is not the first axis of output '{target}'"
+    return None
+
+
+def _batch_axis(one: tuple[int, ...], several: tuple[int, ...], batch: int) -> int | None:
+    """The axis in which two shapes differ, if there is just one and it grows with the batch, from the front."""
+    if len(one) != len(several):
+        return None
+    different = [axis for axis in range(len(one)) if one[axis] != several[axis]]
+    if len(different) != 1 or several[different[0]] != batch * one[different[0]]:
+        return None
+    axis = different[0]
+    return axis if one[axis] == 1 or prod(one[:axis]) == 1 else None
+
+
+def _in_front(several: Trace, value: str, axis: int, axes: dict[str, int], read: str) -> bool:
+    """Whether as many elements stand in front of the batch axis after a Reshape as before it."""
+    return read in axes and prod(several.shapes[value][:axis]) == prod(several.shapes[read][: axes[read]])
+
+
+def _mixed_axes(node: NodeProto, single: Trace, opset: int) -> range | tuple[int, ...]:
+    """Axes of the first input along which a node mixes or selects elements, as far as shapes do not show it."""
+    if node.op_type not in _DEFAULT_AXIS or node.input[0] not in single.shapes:
+        return ()
+    rank = len(single.shapes[node.input[0]])
+    old = node.op_type in _OLD_SOFTMAX and opset < 13
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 1 if old else _DEFAULT_AXIS[node.op_type])
+    axis = axis + rank if axis < 0 else axis
+    return range(axis, rank) if old or node.op_type == "LayerNormalization" else (axis,)

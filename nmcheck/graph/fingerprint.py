@@ -1,0 +1,39 @@
+"""What a file computes, as one number: the same for any path and for weights inside or outside the file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+from onnx import ModelProto
+
+
+def fingerprint(model: ModelProto, weights: Mapping[str, np.ndarray]) -> str:
+    """sha256 over the graph, the operator sets and all weight bytes, in hexadecimal.
+
+    Producer, documentation and metadata do not count: they compute nothing.
+
+    Args:
+        model: the message without its initializers.
+        weights: the initializers by name; hashed in the order of their names, as little-endian bytes with type and
+            shape, so that the way the file stores them makes no difference.
+    """
+    digest = hashlib.sha256()
+    for entry in sorted(model.opset_import, key=lambda entry: (entry.domain, entry.version)):
+        digest.update(f"{entry.domain} {entry.version};".encode())
+    for part in (model.graph, *model.functions):
+        message = part.SerializeToString(deterministic=True)
+        digest.update(f"{len(message)}:".encode())
+        digest.update(message)
+    for name in sorted(weights):
+        array = weights[name]
+        digest.update(f"{name} {array.dtype.name} {array.shape};".encode())
+        digest.update(_little_endian(array))
+    return digest.hexdigest()
+
+
+def _little_endian(array: np.ndarray) -> bytes:
+    if array.dtype == object:
+        return "\0".join(str(entry) for entry in array.flat).encode()
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

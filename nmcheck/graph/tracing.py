@@ -1,0 +1,219 @@
+"""One pass through the nodes for one shape of the input: constants folded, shapes of all live values found.
+
+A value is either *static*, known now (weights, shape arithmetic), or *live*, dependent on the sample. Shapes come from
+ONNX's inference node by node, with every static operand at hand, and where that leaves a gap from a run of the one node
+by ONNX's reference implementation.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, TypeProto
+
+from nmcheck.errors import ModelError, UnsupportedError
+from nmcheck.graph.branches import taken_branch
+from nmcheck.graph.folding import MAX_ELEMENTS, evaluate, is_random
+from nmcheck.graph.naming import NodeNames
+from nmcheck.graph.reading import ONNX_DOMAINS
+
+_SMALL = 4096
+"""Elements of the largest static operand shown to shape inference: shapes, axes and sizes, never weights."""
+
+StaticOperands = dict[str, np.ndarray]
+Adaptation = Callable[[NodeProto, StaticOperands], StaticOperands]
+"""May give a node other static operands than the file does: (node, operands) -> operands that replace the file's."""
+
+
+@dataclass(frozen=True)
+class NamedNode:
+    """A node of the file with its unique name and its position."""
+
+    name: str
+    index: int
+    proto: NodeProto
+
+
+@dataclass
+class Trace:
+    """What one pass found.
+
+    Attributes:
+        nodes: nodes with live outputs, in order.
+        constants: static values by name.
+        shapes: shapes of the live values by name.
+        types: ONNX's element types of the live values by name.
+    """
+
+    nodes: list[NamedNode]
+    constants: dict[str, np.ndarray]
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    types: dict[str, int] = field(default_factory=dict)
+
+
+def keep_operands(_node: NodeProto, _operands: StaticOperands) -> StaticOperands:
+    """The adaptation that changes nothing."""
+    return {}
+
+
+def trace(
+    path: Path,
+    nodes: tuple[NamedNode, ...],
+    weights: Mapping[str, np.ndarray],
+    source: tuple[str, int, tuple[int, ...]],
+    opsets: Mapping[str, int],
+    names: NodeNames,
+    adapt: Adaptation = keep_operands,
+) -> Trace:
+    """Walk through sorted nodes.
+
+    Args:
+        path: for messages.
+        nodes: the nodes, each after those it reads from.
+        weights: static values to start with.
+        source: name, element type and shape of the input.
+        opsets: versions of the operator sets, by domain.
+        names: gives names to nodes of a branch that is put in the place of an If.
+        adapt: may replace static operands, under names of its own (``batch``).
+
+    Raises:
+        ModelError: a node does not fit its inputs.
+        UnsupportedError: control flow or random numbers depend on the run.
+    """
+    found = Trace([], dict(weights))
+    found.types[source[0]], found.shapes[source[0]] = source[1:]
+    waiting = deque(nodes)
+    while waiting:
+        node = waiting.popleft()
+        live = [value for value in node.proto.input if value in found.shapes]
+        if node.proto.op_type == "If" and node.proto.input[0] in found.constants:
+            waiting.extendleft(reversed(_branch(path, node, found, names)))
+        elif is_random(node.proto):
+            raise UnsupportedError(
+                f"{path}: node '{node.name}' ({node.proto.op_type}) draws random numbers; export the model in "
+                "inference mode."
+            )
+        elif not live:
+            _fold(path, node, found, opsets)
+        elif node.proto.op_type in ("Shape", "Size") and node.proto.domain in ONNX_DOMAINS:
+            found.constants[node.proto.output[0]] = _shape_value(node.proto, found.shapes[live[0]])
+        else:
+            _add_live(path, node, found, opsets, adapt)
+    return found
+
+
+def _branch(path: Path, node: NamedNode, found: Trace, names: NodeNames) -> list[NamedNode]:
+    branch = taken_branch(path, node.proto, bool(found.constants[node.proto.input[0]].all()), f"{node.name}/")
+    found.constants.update(branch.weights)
+    return [
+        NamedNode(names.unique(f"{node.name}/{inner.name or inner.op_type}", inner.op_type, node.index), node.index, inner)
+        for inner in branch.nodes
+    ]  # fmt: skip
+
+
+def _fold(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, int]) -> None:
+    try:
+        values = evaluate(node.proto, found.constants, opsets)
+    except (ValueError, KeyError) as error:
+        raise ModelError(
+            f"{path}: node '{node.name}' ({node.proto.op_type}) cannot be computed from its constant inputs "
+            f"({error}); the file is damaged or uses an operator nmcheck does not know, so export it again."
+        ) from error
+    outputs = [name for name in node.proto.output if name]
+    found.constants.update(zip(outputs, values, strict=True))
+
+
+def _shape_value(node: NodeProto, shape: tuple[int, ...]) -> np.ndarray:
+    """Output of Shape or Size."""
+    if node.op_type == "Size":
+        return np.array(prod(shape), dtype=np.int64)
+    bounds = {attribute.name: attribute.i for attribute in node.attribute}
+    return np.array(shape[bounds.get("start", 0) : bounds.get("end")], dtype=np.int64)
+
+
+def _add_live(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, int], adapt: Adaptation) -> None:
+    proto = node.proto
+    replaced = adapt(proto, {name: found.constants[name] for name in proto.input if name in found.constants})
+    if replaced:
+        proto = NodeProto()
+        proto.CopyFrom(node.proto)
+        for position, name in enumerate(node.proto.input):
+            if name in replaced:
+                proto.input[position] = f"{name}:{node.name}"
+                found.constants[proto.input[position]] = replaced[name]
+        node = NamedNode(node.name, node.index, proto)
+    try:
+        types = _inferred(proto, found, opsets)
+        if any(name and name not in types for name in proto.output):
+            types |= _run(proto, found, opsets)
+    except ValueError as error:
+        shapes = ", ".join(f"{value} {list(found.shapes[value])}" for value in proto.input if value in found.shapes)
+        raise ModelError(
+            f"{path}: node '{node.name}' ({proto.op_type}) does not fit its inputs {shapes}: {error}; the file is "
+            "damaged or needs another input shape, so export it again."
+        ) from error
+    for name in filter(None, proto.output):
+        kind, shape = types[name]
+        if prod(shape) > MAX_ELEMENTS:
+            raise UnsupportedError(
+                f"{path}: node '{node.name}' ({proto.op_type}) makes a value of shape {list(shape)}, more than nmcheck "
+                "will hold in memory; export the model for a smaller input."
+            )
+        found.types[name], found.shapes[name] = kind, shape
+    found.nodes.append(node)
+
+
+def _inferred(
+    node: NodeProto, found: Trace, opsets: Mapping[str, int]
+) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Types and shapes as far as ONNX's inference knows them completely."""
+    domain = "" if node.domain in ONNX_DOMAINS else node.domain
+    schema = onnx.defs.get_schema(node.op_type, opsets[domain], domain)
+    types, data = {}, {}
+    for name in filter(None, node.input):
+        if name in found.shapes:
+            types[name] = onnx.helper.make_tensor_type_proto(found.types[name], found.shapes[name])
+        else:
+            array = found.constants[name]
+            kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+            types[name] = onnx.helper.make_tensor_type_proto(kind, array.shape)
+            if array.size <= _SMALL:
+                data[name] = onnx.numpy_helper.from_array(array, name)
+    imports = [onnx.helper.make_opsetid(name, version) for name, version in opsets.items()]
+    try:
+        inferred = onnx.shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=imports)
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise ValueError(text[0].rstrip(".") if text else type(error).__name__) from error
+    return {name: known for name, kind in inferred.items() if (known := _complete(kind)) is not None}
+
+
+def _complete(kind: TypeProto) -> tuple[int, tuple[int, ...]] | None:
+    tensor = kind.tensor_type
+    if not kind.HasField("tensor_type") or not tensor.HasField("shape") or tensor.elem_type == TensorProto.UNDEFINED:
+        return None
+    if not all(axis.HasField("dim_value") and axis.dim_value >= 0 for axis in tensor.shape.dim):
+        return None
+    return tensor.elem_type, tuple(axis.dim_value for axis in tensor.shape.dim)
+
+
+def _run(node: NodeProto, found: Trace, opsets: Mapping[str, int]) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Types and shapes from a run on ones."""
+    operands = {
+        name: np.ones(found.shapes[name], onnx.helper.tensor_dtype_to_np_dtype(found.types[name]))
+        if name in found.shapes
+        else found.constants[name]
+        for name in node.input
+        if name
+    }
+    outputs = [name for name in node.output if name]
+    return {
+        name: (onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+        for name, value in zip(outputs, evaluate(node, operands, opsets), strict=True)
+    }
