@@ -1,0 +1,1 @@
+"""One torch function for each ONNX operator, a family a file; ``execute.table`` lists them all."""

@@ -1,0 +1,108 @@
+"""onnxruntime on the untouched file: the reference for everything, and the fast engine for sampling."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from jaxtyping import Num
+
+from nmcheck.errors import ModelError
+from nmcheck.graph.ir import Graph
+
+_CHUNK = 256
+"""Samples run at once where the file takes any batch."""
+_ERRORS_ONLY = 3
+_TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
+_PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+
+
+class ReferenceSession:
+    """The file of a graph in onnxruntime.
+
+    Args:
+        graph: the graph whose file (``graph.model.path``) is run.
+        device: ``cpu`` or ``cuda``.
+        threads: threads inside an operator; by default all processors.
+
+    Attributes:
+        provider: the execution provider that onnxruntime put first.
+        description: name and version of the runtime.
+
+    Raises:
+        ModelError: onnxruntime refuses the file.
+    """
+
+    def __init__(self, graph: Graph, device: str = "cpu", threads: int | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = threads or os.cpu_count() or 1
+        options.inter_op_num_threads = 1
+        # Idle threads that spin take the processor from torch's, with which they alternate.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        available = onnxruntime.get_available_providers()
+        wanted = [name for name in _PROVIDERS[device.partition(":")[0]] if name in available]
+        path = Path(graph.model.path)
+        try:
+            self._session = onnxruntime.InferenceSession(path, sess_options=options, providers=wanted)
+        except Exception as error:
+            raise ModelError(
+                f"{path}: onnxruntime refuses the model ({_first_line(error)}); check that it was exported completely."
+            ) from error
+        self._graph = graph
+        self._input = self._session.get_inputs()[0]
+        self._type = _TYPES[self._input.type]
+        self.provider = self._session.get_providers()[0]
+        self.description = f"onnxruntime {onnxruntime.__version__}"
+
+    def run(self, x: Num[np.ndarray, "batch *sample"]) -> Num[np.ndarray, "batch *output"]:
+        """The file's output for a batch.
+
+        Args:
+            x: samples in model units (behind the input scaling), of the graph's input shape, batch axis included or
+                left out.
+
+        Returns:
+            The output named ``graph.output``, shape (batch, *graph.shapes[graph.output]).
+
+        Raises:
+            ModelError: onnxruntime fails on them.
+            ValueError: the samples do not have the file's shape.
+        """
+        graph = self._graph
+        shape = graph.shapes[graph.input][0 if graph.batch_axis is None else 1 :]
+        samples = np.asarray(x).astype(self._type, copy=False)
+        if len(samples) == 0:
+            return np.zeros((0, *graph.shapes[graph.output]), dtype=self._type)
+        samples = samples.reshape(len(samples), *shape)
+        any_size = graph.batch_axis is not None and graph.declared_batch is None
+        size = _CHUNK if any_size else graph.declared_batch or 1
+        return np.concatenate([self._run_chunk(samples[i : i + size], size) for i in range(0, len(samples), size)])
+
+    def _run_chunk(
+        self, samples: Num[np.ndarray, "batch *sample"], size: int
+    ) -> Num[np.ndarray, "batch *output"]:
+        """At most ``size`` samples; where the file insists on ``size``, the last one is repeated to fill up."""
+        graph, count = self._graph, len(samples)
+        if graph.batch_axis is None:
+            fed = samples[0]
+        elif graph.declared_batch is None or count == size:
+            fed = samples
+        else:
+            fed = np.concatenate([samples, np.repeat(samples[-1:], size - count, axis=0)])
+        try:
+            result = np.asarray(self._session.run([graph.output], {self._input.name: fed})[0])
+        except Exception as error:
+            raise ModelError(
+                f"{graph.model.path}: onnxruntime fails on an input of shape {list(fed.shape)} ({_first_line(error)}); "
+                "check the model's declared input shape."
+            ) from error
+        rows = 1 if graph.batch_axis is None else len(fed)
+        return result.reshape(rows, *graph.shapes[graph.output])[:count]
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
