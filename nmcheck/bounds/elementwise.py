@@ -1,0 +1,82 @@
+"""Lipschitz constants of activations: the largest slope, computed ones rounded up in the last digit given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from nmcheck.bounds.norm_bound import NormBound
+from nmcheck.bounds.sliding_window import number
+from nmcheck.graph.ir import Node
+
+ERF_SLOPE = 1.128380
+"""2/sqrt(pi) = 1.1283791..."""
+GELU_SLOPE = 1.128905
+"""Phi(x) + x phi(x) at x = sqrt 2."""
+TANH_GELU_SLOPE = 1.129005
+"""The tanh approximation of GELU is a little steeper."""
+SWISH_SLOPE = 1.099840
+"""x sigmoid(a x) has the slope of a = 1 at a x, whatever a."""
+MISH_SLOPE = 1.088500
+
+
+def _constant(slope: float) -> Callable[[Node], float]:
+    return lambda _node: slope
+
+
+def _leaky(node: Node) -> float:
+    return max(1.0, abs(number(node, "alpha", 0.01)))
+
+
+def _elu(node: Node) -> float:
+    return max(1.0, abs(number(node, "alpha", 1.0)))
+
+
+def _selu(node: Node) -> float:
+    alpha = abs(number(node, "alpha", 1.67326319217681884765625))
+    return abs(number(node, "gamma", 1.05070102214813232421875)) * max(1.0, alpha) * (1 + 1e-12)
+
+
+def _hard_sigmoid(node: Node) -> float:
+    return abs(number(node, "alpha", 0.2))
+
+
+def _gelu(node: Node) -> float:
+    return TANH_GELU_SLOPE if node.attributes.get("approximate", "none") == "tanh" else GELU_SLOPE
+
+
+SLOPES: Mapping[str, Callable[[Node], float]] = {
+    "Relu": _constant(1.0),
+    "LeakyRelu": _leaky,
+    "Elu": _elu,
+    "Celu": _constant(1.0),
+    "Selu": _selu,
+    "Tanh": _constant(1.0),
+    "Softplus": _constant(1.0),
+    "Softsign": _constant(1.0),
+    "Sigmoid": _constant(0.25),
+    "HardSigmoid": _hard_sigmoid,
+    "Erf": _constant(ERF_SLOPE),
+    "Gelu": _gelu,
+    "Swish": _constant(SWISH_SLOPE),
+    "Mish": _constant(MISH_SLOPE),
+    "HardSwish": _constant(1.5),
+    "Clip": _constant(1.0),
+    "Abs": _constant(1.0),
+    "Sin": _constant(1.0),
+    "Cos": _constant(1.0),
+    "Atan": _constant(1.0),
+}
+"""Largest slope by operator."""
+
+
+def elementwise_bound(node: Node) -> NormBound:
+    """The largest slope of an activation.
+
+    Raises:
+        KeyError: the operator is not in ``SLOPES``.
+    """
+    slope = SLOPES[node.op](node)
+    if not math.isfinite(slope):
+        raise ValueError(f"{node.name}: slope {slope}")
+    return NormBound(slope, "largest slope")

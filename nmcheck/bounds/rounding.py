@@ -1,0 +1,37 @@
+"""The allowance for rounding behind the word "certified", stated once.
+
+Certificates are for real arithmetic on the stored weights. Everything is computed in float64, whose relative error in
+a norm of n numbers is of the order of n times 1e-16; a constant that took arithmetic to find is enlarged by a relative
+1e-6, which covers that many times over, and a logit difference is lowered by a 1e-9 part of the logits it came from.
+The deployed kernel's own float32 rounding is not covered.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+ALLOWANCE = 1e-6
+"""Relative enlargement of every computed constant."""
+
+MARGIN_ALLOWANCE = 1e-9
+"""Part of the larger logit's magnitude by which a difference of logits is lowered."""
+
+CERTIFICATE = (
+    "Certified means: a lower bound for real arithmetic on the stored weights, computed in float64 with every computed "
+    "constant enlarged by a relative 1e-6; the deployed kernel's own float32 rounding is not covered."
+)
+
+
+def rounded_up(value: float) -> float:
+    """``value`` enlarged by the allowance: an upper bound of what exact arithmetic would have given."""
+    return value * (1 + ALLOWANCE)
+
+
+def rounded_margins(
+    margins: Float[Tensor, "images classes"], logits: Float[Tensor, "images classes"]
+) -> Float[Tensor, "images classes"]:
+    """Differences of logits lowered by the allowance; zero, which claims nothing, below it or without finite logits."""
+    lowered = (margins - MARGIN_ALLOWANCE * logits.abs().amax(dim=-1, keepdim=True)).clamp(min=0)
+    return torch.where(torch.isfinite(logits).all(dim=-1, keepdim=True), lowered, 0)

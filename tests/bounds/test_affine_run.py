@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import torch
+from bounds.networks import Builder, double, weights
+
+from nmcheck.bounds.affine_run import LayerConstants, affine_matrix, affine_run
+from nmcheck.bounds.dense import spectral_norm
+from nmcheck.graph.ir import Graph
+
+
+def run_bound(graph: Graph, source: str, target: str) -> float:
+    constants = LayerConstants(graph, double(graph))
+    run = affine_run(graph, target, (source,))
+    assert run.source == source
+    return constants.run(run).value
+
+
+def exact(graph: Graph, source: str, target: str) -> float:
+    function = double(graph).function(source, target)
+    origin = torch.zeros(graph.shapes[source], dtype=torch.float64)
+    rows = int(np.prod(graph.shapes[target]))
+    return spectral_norm(torch.func.jacrev(function)(origin).reshape(rows, -1))
+
+
+def normalized(builder: Builder, live: str, seed: int, channels: int) -> str:
+    pick = np.random.default_rng(seed)
+    return builder.batch_norm(
+        live, pick.normal(size=channels), pick.normal(size=channels), pick.normal(size=channels),
+        pick.uniform(0.05, 2, size=channels),
+    )  # fmt: skip
+
+
+def test_a_run_stops_at_what_is_not_affine_and_at_the_changed_value():
+    builder = Builder((1, 2, 6, 6))
+    convolved = builder.conv("x", weights(0, 3, 2, 3, 3))
+    active = builder.relu(convolved)
+    flat = builder.flatten(active)
+    dense = builder.dense(flat, weights(1, 4, 48))
+    graph = builder.graph(dense)
+    assert [node.op for node in affine_run(graph, dense, ()).nodes] == ["Flatten", "Gemm"]
+    assert affine_run(graph, dense, ()).source == active
+    assert affine_run(graph, dense, (flat,)).source == flat
+    assert affine_run(graph, active, ()).nodes == ()
+    assert affine_run(graph, convolved, ()).source == "x"
+
+
+@pytest.mark.parametrize("size", [6, 40])
+def test_a_scale_before_and_a_normalization_behind_fold_into_a_convolution(size):
+    builder = Builder((1, 2, size, size))
+    shape = builder.input_shape
+    scaled = builder.node("Mul", "x", shape, [np.array([3.0, 0.2]).reshape(1, 2, 1, 1)], index=-1)
+    shifted = builder.node("Add", scaled, shape, [np.array([1.0, -1.0]).reshape(1, 2, 1, 1)], index=-1)
+    kernel = weights(0, 3, 2, 3, 3)
+    convolved = builder.conv(shifted, kernel, weights(1, 3))
+    last = normalized(builder, convolved, 2, 3)
+    graph = builder.graph(last)
+    factors = graph.constants[graph.by_name["BatchNormalization_3"].inputs[1]] / np.sqrt(
+        graph.constants[graph.by_name["BatchNormalization_3"].inputs[4]]
+    )
+    folded = Builder(shape)
+    other = folded.conv("x", kernel * np.array([3.0, 0.2]).reshape(1, 2, 1, 1) * factors.reshape(3, 1, 1, 1))
+    assert run_bound(graph, "x", last) == pytest.approx(run_bound(folded.graph(other), "x", other), rel=1e-12)
+    # From the middle of the run on, only what follows is folded: the normalization's own factor at its input.
+    assert run_bound(graph, convolved, last) == pytest.approx(np.abs(factors).max(), rel=2e-6)
+    if size == 6:
+        assert run_bound(graph, "x", last) == pytest.approx(exact(graph, "x", last), rel=2e-6)
+        assert run_bound(graph, shifted, last) == pytest.approx(exact(graph, shifted, last), rel=2e-6)
+    else:
+        assert run_bound(graph, "x", last) < 3 * run_bound(graph, shifted, last)
+
+
+def test_dense_layers_merge_with_normalization_and_bias():
+    builder = Builder((1, 9))
+    product = builder.node("MatMul", "x", (1, 6), [weights(0, 9, 6)])
+    biased = builder.node("Add", product, (1, 6), [weights(1, 6)])
+    last = normalized(builder, biased, 2, 6)
+    graph = builder.graph(last)
+    assert run_bound(graph, "x", last) == pytest.approx(exact(graph, "x", last), rel=2e-6)
+    assert run_bound(graph, product, biased) == 1.0
+    assert run_bound(graph, product, last) == pytest.approx(exact(graph, product, last), rel=2e-6)
+
+
+def test_a_small_run_of_several_layers_has_its_exact_norm():
+    builder = Builder((1, 2, 7, 7))
+    convolved = builder.conv("x", weights(0, 3, 2, 3, 3), pad=1)
+    second = builder.conv(convolved, weights(1, 2, 3, 3, 3), stride=2)
+    dense = builder.dense(builder.flatten(second), weights(2, 5, 18))
+    graph = builder.graph(dense)
+    assert run_bound(graph, "x", dense) == pytest.approx(exact(graph, "x", dense), rel=2e-6)
+
+
+@pytest.mark.parametrize("outputs", [3, 30])
+def test_the_matrix_of_a_stretch_is_its_jacobian(outputs):
+    builder = Builder((1, 2, 3, 3))
+    dense = builder.dense(builder.flatten("x"), weights(0, outputs, 18), weights(1, outputs))
+    graph = builder.graph(dense)
+    matrix = affine_matrix(double(graph), "x", dense)
+    np.testing.assert_allclose(matrix.numpy(), graph.constants["Gemm_1_w0"], rtol=1e-12)
+    np.testing.assert_array_equal(affine_matrix(double(graph), "x", "x").numpy(), np.eye(18))
+
+
+def test_uniform_factors_and_shifts_only_scale_the_rest():
+    builder = Builder((1, 1, 5, 5))
+    scaled = builder.node("Mul", "x", builder.input_shape, [np.array(-255.0)], index=-1)
+    convolved = builder.conv(scaled, weights(0, 2, 1, 3, 3))
+    graph = builder.graph(convolved)
+    assert run_bound(graph, "x", convolved) == pytest.approx(255 * run_bound(graph, scaled, convolved), rel=1e-12)
