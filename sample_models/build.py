@@ -153,7 +153,8 @@ def describe(path: Path) -> str:
     graph = load_graph(path)
     test_set = read_data("mnist", None)
     pixels = test_set.pixels(np.arange(len(test_set)))[:, None].astype(np.float32)
-    correct = ReferenceSession(graph).run(pixels).argmax(axis=1) == test_set.labels
+    logits = ReferenceSession(graph).run(pixels).reshape(len(pixels), CLASSES)
+    correct = logits.argmax(axis=1) == test_set.labels
     model = onnx.load(path)
     parameters = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer if tensor.data_type == 1)
     operators = ", ".join(f"{op} {count}" for op, count in Counter(node.op_type for node in model.graph.node).items())
