@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nmcheck.errors import ModelError, NmcheckError
+from nmcheck.errors import ModelError, NmcheckError, UnsupportedError
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.table import row_for
 from nmcheck.graph.ir import Graph, Node
@@ -66,8 +67,22 @@ class Program:
         Raises:
             ValueError: the graph has no such value, or ``target`` depends on the input past ``source`` too.
         """
-        run = self._runner(source, (target,))
-        return lambda x: run(x)[0]
+        return self.function_of((source,), target)
+
+    def function_of(self, sources: Sequence[str], target: str) -> Callable[..., Tensor]:
+        """A value as a function of several others, for a single sample.
+
+        Each source is taken as given, even where it could be computed from another.
+
+        Args:
+            sources: names of the values that are given, in the order of the function's arguments.
+            target: name of the value wanted, of shape ``graph.shapes[target]``.
+
+        Raises:
+            ValueError: the graph has no such value, or ``target`` depends on the input past the sources too.
+        """
+        run = self._runner(tuple(sources), (target,))
+        return lambda *given: run(*given)[0]
 
     def __call__(self, x: Tensor) -> Float[Tensor, "batch classes"]:
         """Logits of a batch of shape (batch, *graph.shapes[graph.input])."""
@@ -82,7 +97,7 @@ class Program:
         return self._batched(x, (self.graph.output,))[0]
 
     def _batched(self, x: Tensor, targets: tuple[str, ...]) -> tuple[Tensor, ...]:
-        run = self._runner(self.graph.input, targets)
+        run = self._runner((self.graph.input,), targets)
         if len(x) == 0:
             return tuple(x.new_zeros((0, *self.graph.shapes[target])) for target in targets)
         chunks = [torch.func.vmap(run)(part) for part in x.split(self._chunk)]
@@ -106,8 +121,10 @@ class Program:
 
     def _check(self) -> None:
         """Run one sample of zeros and compare every shape, so that no node fails later."""
-        values = {self.graph.input: torch.zeros(self.graph.shapes[self.graph.input], dtype=self.dtype, device=self.device)}
-        for step in self._plan(self.graph.input, {self.graph.output}):
+        values = {
+            self.graph.input: torch.zeros(self.graph.shapes[self.graph.input], dtype=self.dtype, device=self.device)
+        }
+        for step in self._plan((self.graph.input,), {self.graph.output}):
             try:
                 results = _outputs(step, values)
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
@@ -116,41 +133,56 @@ class Program:
                 if tuple(value.shape) != self.graph.shapes[name]:
                     reason = f"it makes shape {list(value.shape)} where {list(self.graph.shapes[name])} was expected"
                     raise self._misfit(step.node, reason)
+            self._check_outputs(step.node, results)
             values |= results
             for name in step.dropped:
-                del values[name]
+                values.pop(name, None)
 
-    def _runner(self, source: str, targets: tuple[str, ...]) -> Callable[[Tensor], tuple[Tensor, ...]]:
-        steps = self._plan(source, set(targets))
+    def _check_outputs(self, node: Node, results: Mapping[str, Tensor]) -> None:
+        """Refuse a graph that reads an output the row does not compute, such as the indices of a MaxPool."""
+        wanted = {self.graph.output, self.graph.logits, *self.graph.consumers}
+        for name in node.outputs:
+            if name in wanted and name not in results:
+                raise UnsupportedError(
+                    f"{self.graph.model.path}: node '{node.name}' ({node.op}): its output '{name}' is used, which "
+                    "nmcheck does not compute; export the model without it."
+                )
+
+    def _runner(self, sources: tuple[str, ...], targets: tuple[str, ...]) -> Callable[..., tuple[Tensor, ...]]:
+        steps = self._plan(sources, set(targets))
         fixed = {
-            name: torch.from_numpy(self.graph.constants[name]).to(self.device, self.dtype)
+            name: torch.from_numpy(np.array(self.graph.constants[name])).to(self.device, self.dtype)
             for name in targets
             if name in self.graph.constants
         }
 
-        def run(x: Tensor) -> tuple[Tensor, ...]:
-            values = {source: x, **fixed}
+        def run(*given: Tensor) -> tuple[Tensor, ...]:
+            values = {**dict(zip(sources, given, strict=True)), **fixed}
             for step in steps:
-                values |= _outputs(step, values)
+                # A node with several outputs may compute a source beside what it is run for; the given value stands.
+                values |= {name: value for name, value in _outputs(step, values).items() if name not in sources}
                 for name in step.dropped:
-                    del values[name]
+                    values.pop(name, None)
             return tuple(values[target] for target in targets)
 
         return run
 
-    def _plan(self, source: str, targets: set[str]) -> tuple[_Step, ...]:
-        """The nodes between ``source`` and ``targets`` in order, each with what may be forgotten after it."""
-        if source not in self.graph.shapes:
-            raise ValueError(f"the graph has no value '{source}'")
+    def _plan(self, sources: tuple[str, ...], targets: set[str]) -> tuple[_Step, ...]:
+        """The nodes between ``sources`` and ``targets`` in order, each with what may be forgotten after it."""
+        unknown = [source for source in sources if source not in self.graph.shapes]
+        if unknown:
+            raise ValueError(f"the graph has no value '{unknown[0]}'")
         needed, chosen = set(targets), []
         for node in reversed(self.graph.nodes):
-            if any(value in needed and value != source for value in node.outputs):
+            if any(value in needed and value not in sources for value in node.outputs):
                 chosen.append(node)
                 needed.update(self.graph.live_inputs(node))
-        made = {value for node in chosen for value in node.outputs} | {source} | set(self.graph.constants)
+        made = {value for node in chosen for value in node.outputs} | set(sources) | set(self.graph.constants)
         missing = sorted(needed - made)
         if missing:
-            raise ValueError(f"'{missing[0]}' is needed for {sorted(targets)} and does not depend on '{source}' alone")
+            raise ValueError(
+                f"'{missing[0]}' is needed for {sorted(targets)} and does not depend on {', '.join(sources)} alone"
+            )
         kept, steps = set(targets), []
         for node in chosen:
             inputs = self.graph.live_inputs(node)

@@ -81,9 +81,7 @@ class ReferenceSession:
         size = _CHUNK if any_size else graph.declared_batch or 1
         return np.concatenate([self._run_chunk(samples[i : i + size], size) for i in range(0, len(samples), size)])
 
-    def _run_chunk(
-        self, samples: Num[np.ndarray, "batch *sample"], size: int
-    ) -> Num[np.ndarray, "batch *output"]:
+    def _run_chunk(self, samples: Num[np.ndarray, "batch *sample"], size: int) -> Num[np.ndarray, "batch *output"]:
         """At most ``size`` samples; where the file insists on ``size``, the last one is repeated to fill up."""
         graph, count = self._graph, len(samples)
         if graph.batch_axis is None:

@@ -21,9 +21,7 @@ from nmcheck.graph.ir import Node
 
 _FAMILIES = (affine, arithmetic, activations, pooling, normalization, reduction, shape, resize, quantization)
 
-ROWS: Mapping[tuple[str, str], OperatorRow] = {
-    (row.domain, row.op): row for family in _FAMILIES for row in family.ROWS
-}
+ROWS: Mapping[tuple[str, str], OperatorRow] = {(row.domain, row.op): row for family in _FAMILIES for row in family.ROWS}
 """All rows by (domain, operator)."""
 
 
@@ -38,7 +36,7 @@ def row_for(node: Node) -> OperatorRow:
     if row is None:
         raise UnsupportedError(
             f"node '{node.name}': operator '{full}' is not one nmcheck executes on values that depend on the sample; "
-            "export the model with other operators (docs/supported-operators.md lists them)."
+            "export the model with other operators or a lower operator set."
         )
     if node.since_version < row.since:
         raise UnsupportedError(

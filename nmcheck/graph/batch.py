@@ -7,7 +7,7 @@ of a batch do not touch each other and the graph for one sample says everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -18,11 +18,18 @@ from onnx import NodeProto
 from nmcheck.errors import ModelError, UnsupportedError
 from nmcheck.graph.tracing import Adaptation, StaticOperands, Trace, keep_operands
 
-_DEFAULT_AXIS = {"Softmax": -1, "LogSoftmax": -1, "Hardmax": -1, "LayerNormalization": -1, "LpNormalization": -1,
-                 "Concat": 0, "Split": 0, "Gather": 0, "CumSum": 0, "TopK": -1}  # fmt: skip
+_DEFAULT_AXIS = {"Softmax": -1, "LogSoftmax": -1, "Hardmax": -1, "LayerNormalization": -1, "RMSNormalization": -1,
+                 "LpNormalization": -1, "Concat": 0, "Split": 0, "Gather": 0, "CumSum": 0, "TopK": -1}  # fmt: skip
 """Operators that mix or select elements along an axis, and the axis without an attribute."""
 _OLD_SOFTMAX = ("Softmax", "LogSoftmax", "Hardmax")
 """Before operator set 13 these normalized over all axes from ``axis`` (default 1) on."""
+_FROM_AXIS_ON = ("LayerNormalization", "RMSNormalization")
+_BROADCAST = {"Gemm": 2, "PRelu": 1}
+"""Operators whose inferred shape does not grow with a constant operand, and which operand that is."""
+_RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+"""Operators that keep elements in row-major order, so that what stands in front of the batch must stay there."""
+_ALL_AXES = ("Einsum",)
+"""Operators that are not looked into and therefore allow no batch but one."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ Tracer = Callable[[tuple[int, ...], Adaptation], Trace]
 
 
 def one_sample(
-    path: Path, source: str, dims: tuple[int | None, ...], target: str, tracer: Tracer, opset: int
+    path: Path, source: str, dims: tuple[int | None, ...], *, target: str, tracer: Tracer, opset: int
 ) -> Sample:
     """Find the batch axis and trace the graph for a batch of one.
 
@@ -68,18 +75,21 @@ def one_sample(
         return Sample(tracer((), keep_operands), None, None)
     if dims[0] is None:
         single = tracer((1, *fixed), keep_operands)
-        reason = _reason_against_batches(lambda: tracer((2, *fixed), keep_operands), single, 2, source, target, opset)
+        ends = (source, target)
+        reason = _reason_against_batches(lambda: tracer((2, *fixed), keep_operands), single, 2, ends=ends, opset=opset)
         if reason is None:
             return Sample(single, 0, None)
         note = f"The file declares any batch size, but only one sample at a time runs: {reason}."
         return Sample(single, 0, 1, (note,))
     length = dims[0]
     if length == 1 or len(dims) == 1:
-        return Sample(tracer((length, *fixed), keep_operands), 0 if len(dims) > 1 else None, length if len(dims) > 1 else None)
+        has_batch = len(dims) > 1
+        single = tracer((length, *fixed), keep_operands)
+        return Sample(single, 0 if has_batch else None, 1 if has_batch else None)
     whole = tracer((length, *fixed), keep_operands)
     try:
         single = tracer((1, *fixed), _leading_one(length, whole))
-        reason = _reason_against_batches(lambda: whole, single, length, source, target, opset)
+        reason = _reason_against_batches(lambda: whole, single, length, ends=(source, target), opset=opset)
     except ModelError as error:
         single, reason = whole, str(error).removeprefix(f"{path}: ")
     if reason is None:
@@ -121,7 +131,7 @@ def _leading_one(batch: int, whole: Trace) -> Adaptation:
 
 
 def _reason_against_batches(
-    traced: Callable[[], Trace], single: Trace, batch: int, source: str, target: str, opset: int
+    traced: Callable[[], Trace], single: Trace, batch: int, *, ends: tuple[str, str], opset: int
 ) -> str | None:
     """Why the samples of a batch are not independent in this graph, or None if they are."""
     try:
@@ -130,46 +140,69 @@ def _reason_against_batches(
         return str(error).partition(": ")[2].rstrip(".")
     if [node.name for node in several.nodes] != [node.name for node in single.nodes]:
         return "the graph depends on the batch size"
+    source, target = ends
     axes: dict[str, int] = {source: 0}
     for node in single.nodes:
-        mixed = _mixed_axes(node.proto, single, opset)
-        for value in node.proto.input:
-            if value in axes and axes[value] in mixed:
-                return f"node '{node.name}' ({node.proto.op_type}) works along the batch"
-        for value in filter(None, node.proto.output):
-            axis = _batch_axis(single.shapes[value], several.shapes[value], batch)
-            if axis is None:
-                return f"node '{node.name}' ({node.proto.op_type}) does not keep the batch apart"
-            if node.proto.op_type == "Reshape" and not _in_front(several, value, axis, axes, node.proto.input[0]):
-                return f"node '{node.name}' (Reshape) moves elements between samples"
-            axes[value] = axis
+        reason = _node_reason(node.proto, single, several, batch, axes=axes, opset=opset)
+        if reason is not None:
+            return f"node '{node.name}' ({node.proto.op_type}) {reason}"
     if target in single.shapes and prod(single.shapes[target][: axes[target]]) != 1:
         return f"the batch is not the first axis of output '{target}'"
     return None
 
 
+def _node_reason(
+    node: NodeProto, single: Trace, several: Trace, batch: int, *, axes: dict[str, int], opset: int
+) -> str | None:
+    """What a node does to the batch that it should not, or None; notes the batch axis of its outputs in ``axes``."""
+    mixed = _mixed_axes(node, single, opset)
+    if any(axes[value] in mixed for value in node.input if value in axes):
+        return "works along the batch"
+    for value in filter(None, node.output):
+        axis = _batch_axis(single.shapes[value], several.shapes[value], batch)
+        if axis is None:
+            return "does not keep the batch apart"
+        if node.op_type in _RESHAPING and not _in_front(several, value, axis, axes, read=node.input[0]):
+            return "moves elements between samples"
+        axes[value] = axis
+    return None
+
+
 def _batch_axis(one: tuple[int, ...], several: tuple[int, ...], batch: int) -> int | None:
-    """The axis in which two shapes differ, if there is just one and it grows with the batch, from the front."""
+    """The axis in which two shapes differ, if there is just one and it grows with the batch."""
     if len(one) != len(several):
         return None
     different = [axis for axis in range(len(one)) if one[axis] != several[axis]]
     if len(different) != 1 or several[different[0]] != batch * one[different[0]]:
         return None
-    axis = different[0]
-    return axis if one[axis] == 1 or prod(one[:axis]) == 1 else None
+    return different[0]
 
 
-def _in_front(several: Trace, value: str, axis: int, axes: dict[str, int], read: str) -> bool:
+def _in_front(several: Trace, value: str, axis: int, axes: dict[str, int], *, read: str) -> bool:
     """Whether as many elements stand in front of the batch axis after a Reshape as before it."""
     return read in axes and prod(several.shapes[value][:axis]) == prod(several.shapes[read][: axes[read]])
 
 
-def _mixed_axes(node: NodeProto, single: Trace, opset: int) -> range | tuple[int, ...]:
-    """Axes of the first input along which a node mixes or selects elements, as far as shapes do not show it."""
-    if node.op_type not in _DEFAULT_AXIS or node.input[0] not in single.shapes:
+def _mixed_axes(node: NodeProto, single: Trace, opset: int) -> Collection[int]:
+    """Axes of the first live input along which a node mixes, repeats or tells apart elements.
+
+    Only what the shapes for two batch sizes do not show is looked for.
+    """
+    live = next(value for value in node.input if value in single.shapes)
+    rank = len(single.shapes[live])
+    if node.op_type in _ALL_AXES:
+        return range(rank)
+    if node.op_type in _BROADCAST and len(node.input) > _BROADCAST[node.op_type]:
+        constant = single.constants.get(node.input[_BROADCAST[node.op_type]], np.zeros(()))
+        return [axis for axis in range(rank) if constant.shape[::-1][rank - 1 - axis : rank - axis] > (1,)]
+    if node.op_type == "Tile":
+        return [axis for axis, repeats in enumerate(single.constants[node.input[1]].flat) if repeats != 1]
+    if node.op_type == "MeanVarianceNormalization":
+        axes = next((list(a.ints) for a in node.attribute if a.name == "axes"), [0, 2, 3])
+        return [axis % rank for axis in axes]
+    if node.op_type not in _DEFAULT_AXIS:
         return ()
-    rank = len(single.shapes[node.input[0]])
     old = node.op_type in _OLD_SOFTMAX and opset < 13
     axis = next((a.i for a in node.attribute if a.name == "axis"), 1 if old else _DEFAULT_AXIS[node.op_type])
     axis = axis + rank if axis < 0 else axis
-    return range(axis, rank) if old or node.op_type == "LayerNormalization" else (axis,)
+    return range(axis, rank) if old or node.op_type in _FROM_AXIS_ON else (axis,)

@@ -1,4 +1,4 @@
-"""ReLUs at which the network can be cut in two."""
+"""ReLUs at which the network can be cut in two, and those that some paths pass by."""
 
 from __future__ import annotations
 
@@ -29,7 +29,27 @@ def relu_cuts(graph: Graph) -> tuple[Node, ...]:
     cuts = []
     while place is not None and place != start:
         kind, name = place
-        if kind == "node" and graph.by_name[name].op == "Relu" and not graph.by_name[name].domain:
+        if kind == "node" and _is_relu(graph.by_name[name]):
             cuts.append(graph.by_name[name])
         place = dominators.get(place)
     return tuple(reversed(cuts))
+
+
+def relu_skips(graph: Graph) -> tuple[Node, ...]:
+    """The other ReLU nodes that the logits depend on, from the input on: some paths to the logits pass them by.
+
+    Linearized there, the network has a skip term (``linearize.two_stage``).
+    """
+    crossed = {node.name for node in relu_cuts(graph)}
+    needed, skips = {graph.logits}, []
+    for node in reversed(graph.nodes):
+        if needed.isdisjoint(node.outputs):
+            continue
+        needed.update(graph.live_inputs(node))
+        if _is_relu(node) and node.name not in crossed:
+            skips.append(node)
+    return tuple(reversed(skips))
+
+
+def _is_relu(node: Node) -> bool:
+    return node.op == "Relu" and not node.domain

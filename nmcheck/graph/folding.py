@@ -12,7 +12,9 @@ from onnx.reference import ReferenceEvaluator
 
 MAX_ELEMENTS = 2**27
 """Elements of the largest constant nmcheck will fold: 512 MiB of float32."""
-_RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"})
+_RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+)
 
 
 def is_random(node: NodeProto) -> bool:
@@ -20,9 +22,7 @@ def is_random(node: NodeProto) -> bool:
     return node.op_type in _RANDOM
 
 
-def evaluate(
-    node: NodeProto, operands: Mapping[str, np.ndarray], opsets: Mapping[str, int]
-) -> tuple[np.ndarray, ...]:
+def evaluate(node: NodeProto, operands: Mapping[str, np.ndarray], opsets: Mapping[str, int]) -> tuple[np.ndarray, ...]:
     """The outputs of one node for known inputs.
 
     Args:

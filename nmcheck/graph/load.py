@@ -50,14 +50,22 @@ def load_graph(path: str | Path) -> Graph:
         path,
         source.name,
         dims,
-        output,
-        lambda shape, adapt: trace(path, live, file.weights, (source.name, kind, shape), file.opsets, names, adapt),
-        file.opset,
+        target=output,
+        tracer=lambda shape, adapt: trace(
+            path,
+            live,
+            weights=file.weights,
+            source=(source.name, kind, shape),
+            opsets=file.opsets,
+            names=names,
+            adapt=adapt,
+        ),
+        opset=file.opset,
     )
-    return recognize(_graph(path, file, sample, source.name, output, output_notes))
+    return recognize(_graph(path, file, sample, source=source.name, output=output, notes=output_notes))
 
 
-def _graph(path: Path, file: ModelFile, sample: Sample, source: str, output: str, notes: tuple[str, ...]) -> Graph:
+def _graph(path: Path, file: ModelFile, sample: Sample, *, source: str, output: str, notes: tuple[str, ...]) -> Graph:
     found = sample.trace
     nodes = tuple(_node(path, node, file) for node in _leading_to(output, found.nodes))
     refuse_training_mode(str(path), nodes, found.constants)
@@ -137,7 +145,8 @@ def _input(path: Path, file: ModelFile) -> ValueInfoProto:
             f"{path}: input '{value.name}' is not a tensor with a declared shape; export the model with one."
         )
     if value.type.tensor_type.elem_type not in _FLOATS:
-        kind = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
+        kinds = {number: name.lower() for name, number in TensorProto.DataType.items()}
+        kind = kinds.get(value.type.tensor_type.elem_type, "unknown")
         raise UnsupportedError(
             f"{path}: input '{value.name}' holds {kind} values, and noise and perturbations are real numbers; export "
             "the model with a float input."
@@ -185,4 +194,3 @@ def _leading_to(output: str, nodes: Iterable[NamedNode]) -> tuple[NamedNode, ...
             kept.append(node)
             needed.update(reads(node.proto))
     return tuple(reversed(kept))
-

@@ -17,8 +17,12 @@ from nmcheck.graph.reading import as_array
 class NodeNames:
     """Hands out names that no other node of the graph has."""
 
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+
+    def copy(self) -> NodeNames:
+        """The same names taken, for a walk that may be repeated."""
+        return NodeNames(self._taken)
 
     def unique(self, name: str, op: str, index: int) -> str:
         """``name``, or ``<op>_<index>`` if it is empty, with ``_<index>`` appended as long as it is taken."""

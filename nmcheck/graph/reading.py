@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import ModelProto, NodeProto, numpy_helper
 from onnx.external_data_helper import load_external_data_for_model
 from onnx.inliner import inline_local_functions
@@ -140,12 +140,27 @@ def _parse(path: Path, data: bytes) -> ModelProto:
             f"{path}: not a readable ONNX file (its {len(data)} bytes do not parse as a model); it may be truncated or "
             "of another format, so export or download it again."
         ) from error
+    if not _is_text(model):
+        raise ModelError(
+            f"{path}: a name in the file is not text; the file is damaged, so export or download it again."
+        )
     if not model.opset_import or not model.graph.output:
         raise ModelError(
             f"{path}: not an ONNX model: it parses, but has no {'operator set' if model.graph.output else 'output'}; "
             "it may be truncated or of another format, so export or download it again."
         )
     return model
+
+
+def _is_text(message: Message) -> bool:
+    """Whether every string in the message is text; protobuf hands out undecodable ones as bytes."""
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE):
+            continue
+        for entry in [value] if isinstance(value, str | bytes | Message) else value:
+            if isinstance(entry, bytes) or (isinstance(entry, Message) and not _is_text(entry)):
+                return False
+    return True
 
 
 def _take_weights(path: Path, model: ModelProto) -> dict[str, np.ndarray]:
@@ -184,8 +199,8 @@ def _opsets(path: Path, model: ModelProto) -> dict[str, int]:
     newest = onnx.defs.onnx_opset_version()
     if not _OLDEST_OPSET <= opsets[""] <= newest:
         raise UnsupportedError(
-            f"{path}: operator set {opsets['']} is outside the supported range {_OLDEST_OPSET} to {newest}; convert the "
-            "model with onnx.version_converter."
+            f"{path}: operator set {opsets['']} is outside the supported range {_OLDEST_OPSET} to {newest}; convert "
+            "the model with onnx.version_converter."
         )
     return opsets
 
@@ -249,7 +264,7 @@ def _check(
     try:
         onnx.checker.check_model(skeleton)
     except Exception as error:
-        raise ModelError(f"{path}: not a valid ONNX model: {_first_line(error)}") from error
+        raise ModelError(f"{path}: not a valid ONNX model: {_first_line(error)}.") from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -87,8 +87,8 @@ def _absorbs(graph: Graph, node: Node) -> bool:
 
 
 def _bias(graph: Graph, node: Node) -> Float[np.ndarray, "..."]:
-    given = len(node.inputs) > 2 and node.inputs[2]
-    return graph.constants[node.inputs[2]].astype(np.float64) if given else np.zeros(1)
+    name = next(iter(node.inputs[2:]), "")
+    return graph.constants[name].astype(np.float64) if name else np.zeros(1)
 
 
 def _folded_into_conv(

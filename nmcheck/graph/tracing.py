@@ -65,6 +65,7 @@ def keep_operands(_node: NodeProto, _operands: StaticOperands) -> StaticOperands
 def trace(
     path: Path,
     nodes: tuple[NamedNode, ...],
+    *,
     weights: Mapping[str, np.ndarray],
     source: tuple[str, int, tuple[int, ...]],
     opsets: Mapping[str, int],
@@ -88,7 +89,7 @@ def trace(
     """
     found = Trace([], dict(weights))
     found.types[source[0]], found.shapes[source[0]] = source[1:]
-    waiting = deque(nodes)
+    waiting, names = deque(nodes), names.copy()
     while waiting:
         node = waiting.popleft()
         live = [value for value in node.proto.input if value in found.shapes]
@@ -112,9 +113,9 @@ def _branch(path: Path, node: NamedNode, found: Trace, names: NodeNames) -> list
     branch = taken_branch(path, node.proto, bool(found.constants[node.proto.input[0]].all()), f"{node.name}/")
     found.constants.update(branch.weights)
     return [
-        NamedNode(names.unique(f"{node.name}/{inner.name or inner.op_type}", inner.op_type, node.index), node.index, inner)
+        NamedNode(names.unique(f"{node.name}/{inner.name or inner.op_type}", "", node.index), node.index, inner)
         for inner in branch.nodes
-    ]  # fmt: skip
+    ]
 
 
 def _fold(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, int]) -> None:
@@ -169,9 +170,7 @@ def _add_live(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, in
     found.nodes.append(node)
 
 
-def _inferred(
-    node: NodeProto, found: Trace, opsets: Mapping[str, int]
-) -> dict[str, tuple[int, tuple[int, ...]]]:
+def _inferred(node: NodeProto, found: Trace, opsets: Mapping[str, int]) -> dict[str, tuple[int, tuple[int, ...]]]:
     """Types and shapes as far as ONNX's inference knows them completely."""
     domain = "" if node.domain in ONNX_DOMAINS else node.domain
     schema = onnx.defs.get_schema(node.op_type, opsets[domain], domain)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.operators.arithmetic import elementwise
@@ -18,7 +18,7 @@ from nmcheck.graph.ir import Graph, Node
 def leaky_relu(operands: Operands) -> Function:
     """LeakyRelu: x, or alpha x below zero."""
     alpha = operands.number("alpha", 0.01)
-    return lambda x: F.leaky_relu(x, alpha)
+    return lambda x: functional.leaky_relu(x, alpha)
 
 
 def _prelu(x: Tensor, slope: Tensor) -> Tensor:
@@ -33,19 +33,22 @@ def _prelu_kind(node: Node, graph: Graph) -> Kind:
 def elu(operands: Operands) -> Function:
     """Elu: x, or alpha (e^x - 1) below zero."""
     alpha = operands.number("alpha", 1.0)
-    return lambda x: F.elu(x, alpha)
+    return lambda x: functional.elu(x, alpha)
 
 
 def celu(operands: Operands) -> Function:
     """Celu: max(0, x) + min(0, alpha (e^(x/alpha) - 1))."""
     alpha = operands.number("alpha", 1.0)
-    return lambda x: F.celu(x, alpha)
+    return lambda x: functional.celu(x, alpha)
 
 
 def selu(operands: Operands) -> Function:
     """Selu: gamma x, or gamma alpha (e^x - 1) below zero."""
-    alpha, gamma = operands.number("alpha", 1.67326319217681884765625), operands.number("gamma", 1.05070102214813232421875)
-    return lambda x: gamma * F.elu(x, alpha)
+    alpha, gamma = (
+        operands.number("alpha", 1.67326319217681884765625),
+        operands.number("gamma", 1.05070102214813232421875),
+    )
+    return lambda x: gamma * functional.elu(x, alpha)
 
 
 def thresholded_relu(operands: Operands) -> Function:
@@ -65,7 +68,7 @@ def _hard_swish(x: Tensor) -> Tensor:
 
 
 def _mish(x: Tensor) -> Tensor:
-    return x * torch.tanh(F.softplus(x))
+    return x * torch.tanh(functional.softplus(x))
 
 
 def swish(operands: Operands) -> Function:
@@ -137,7 +140,8 @@ def argmax(operands: Operands) -> Function:
 
 _SMOOTH: dict[str, Callable[..., Tensor]] = {
     "Sigmoid": torch.sigmoid, "Tanh": torch.tanh, "Exp": torch.exp, "Log": torch.log, "Sqrt": torch.sqrt,
-    "Reciprocal": torch.reciprocal, "Erf": torch.erf, "Softplus": F.softplus, "Softsign": F.softsign, "Mish": _mish,
+    "Reciprocal": torch.reciprocal, "Erf": torch.erf, "Softplus": functional.softplus, "Softsign": functional.softsign,
+    "Mish": _mish,
     "HardSwish": _hard_swish, "Sin": torch.sin, "Cos": torch.cos, "Tan": torch.tan, "Sinh": torch.sinh,
     "Cosh": torch.cosh, "Asin": torch.asin, "Acos": torch.acos, "Atan": torch.atan, "Asinh": torch.asinh,
     "Acosh": torch.acosh, "Atanh": torch.atanh,

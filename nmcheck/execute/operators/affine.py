@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.row import Kind, OperatorRow, affine_in_one
 from nmcheck.execute.windows import torch_pads, window_of
 from nmcheck.graph.ir import Graph, Node
 
-_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-_TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+_CONV = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
+_TRANSPOSED = {1: functional.conv_transpose1d, 2: functional.conv_transpose2d, 3: functional.conv_transpose3d}
 
 
 def conv(operands: Operands) -> Function:
@@ -26,7 +26,7 @@ def conv(operands: Operands) -> Function:
     pads = torch_pads(window.begin, window.end)
 
     def apply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        padded = x if symmetric else F.pad(x, pads)
+        padded = x if symmetric else functional.pad(x, pads)
         return _CONV[axes](padded, weight, bias, window.strides, padding, window.dilations, group)
 
     return operands.filled(apply)
@@ -44,7 +44,7 @@ def conv_transpose(operands: Operands) -> Function:
 
     def apply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         result = _TRANSPOSED[axes](x, weight, None, window.strides, 0, 0, group, window.dilations)
-        result = F.pad(result, pads)
+        result = functional.pad(result, pads)
         return result if bias is None else result + bias.reshape(-1, *(1,) * axes)
 
     return operands.filled(apply)

@@ -6,8 +6,8 @@ from math import prod
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.row import Kind, OperatorRow, affine_in_first
@@ -92,7 +92,7 @@ def lrn(operands: Operands) -> Function:
     flat = (shape[0], 1, shape[1], prod(shape[2:]))
 
     def apply(x: Tensor) -> Tensor:
-        mean = F.avg_pool2d(F.pad((x * x).reshape(flat), pads), (size, 1), stride=1)
+        mean = functional.avg_pool2d(functional.pad((x * x).reshape(flat), pads), (size, 1), stride=1)
         return x * (bias + alpha * mean.reshape(shape)).pow(-beta)
 
     return apply

@@ -13,27 +13,25 @@ from itertools import product
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.operators.arithmetic import elementwise
 from nmcheck.execute.row import Kind, OperatorRow
 from nmcheck.execute.windows import Window, torch_pads, window_of
 
-_MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-_AVERAGE_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+_MAX_POOL = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}
+_AVERAGE_POOL = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
 
 
 def max_pool(operands: Operands) -> Function:
     """MaxPool; padding is -infinity."""
-    if len(operands.node.outputs) > 1 and operands.node.outputs[1] in operands.graph.consumers:
-        raise operands.unsupported("the indices of its maxima are used")
     window, pads = _window(operands)
     pool = _MAX_POOL[len(window.kernel)]
     if not any(pads):
         return lambda x: pool(x, window.kernel, window.strides, 0, window.dilations)
-    return lambda x: pool(F.pad(x, pads, value=-math.inf), window.kernel, window.strides, 0, window.dilations)
+    return lambda x: pool(functional.pad(x, pads, value=-math.inf), window.kernel, window.strides, 0, window.dilations)
 
 
 def average_pool(operands: Operands) -> Function:
@@ -62,11 +60,11 @@ def _window_sum(window: Window, pads: list[int]) -> Callable[[Tensor], Tensor]:
     taps = math.prod(window.kernel)
     if all(dilation == 1 for dilation in window.dilations):
         pool = _AVERAGE_POOL[len(window.kernel)]
-        return lambda x: pool(F.pad(x, pads) if any(pads) else x, window.kernel, window.strides) * taps
+        return lambda x: pool(functional.pad(x, pads) if any(pads) else x, window.kernel, window.strides) * taps
 
     # torch's average pooling has no dilation: the taps are added one by one.
     def apply(x: Tensor) -> Tensor:
-        padded = F.pad(x, pads)
+        padded = functional.pad(x, pads)
         return reduce(torch.add, (padded[(..., *slices)] for slices in tap_slices(padded.shape)))
 
     def tap_slices(shape: torch.Size) -> list[tuple[slice, ...]]:

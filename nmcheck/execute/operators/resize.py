@@ -27,7 +27,9 @@ def resize(operands: Operands) -> Function:
     """
     mode = operands.text("mode", "nearest")
     if mode not in ("nearest", "linear") or operands.integer("antialias", 0):
-        raise operands.unsupported(f"it interpolates in mode '{mode}'{' with antialiasing' if mode == 'linear' else ''}")
+        raise operands.unsupported(
+            f"it interpolates in mode '{mode}'{' with antialiasing' if mode == 'linear' else ''}"
+        )
     inputs, outputs = operands.shape(0), operands.output_shape
     scales = _scales(operands)
     steps = []

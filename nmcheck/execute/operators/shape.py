@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.row import Kind, OperatorRow
@@ -136,7 +136,7 @@ def pad(operands: Operands) -> Function:
     mode = operands.text("mode", "constant")
     if mode == "constant":
         lengths = torch_pads(begin, end)
-        return lambda x: F.pad(x, lengths, value=value)
+        return lambda x: functional.pad(x, lengths, value=value)
     return _selecting(operands, {axis: _padded(operands, axis, begin[axis], end[axis], mode) for axis in range(rank)})
 
 
@@ -162,10 +162,11 @@ def depth_to_space(operands: Operands) -> Function:
 
 
 def space_to_depth(operands: Operands) -> Function:
-    """SpaceToDepth."""
+    """SpaceToDepth, in DCR or CRD order."""
     block, (count, channels, height, width) = operands.integer("blocksize", 1), operands.shape(0)
     parts, output = (count, channels, height // block, block, width // block, block), operands.output_shape
-    return lambda x: x.reshape(parts).permute(0, 3, 5, 1, 2, 4).reshape(output)
+    order = (0, 3, 5, 1, 2, 4) if operands.text("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    return lambda x: x.reshape(parts).permute(order).reshape(output)
 
 
 def trilu(operands: Operands) -> Function:

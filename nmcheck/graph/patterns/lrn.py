@@ -2,7 +2,8 @@
 
 torch's own definition is x / (k + alpha * mean(x^2 over a window of channels))^beta, exported as
 
-    Mul(x, x) -> Reshape|Unsqueeze -> Pad -> AveragePool -> Squeeze|Reshape -> Mul(alpha) -> Add(k) -> Pow(beta) -> Div(x, .)
+    Mul(x, x) -> Reshape|Unsqueeze -> Pad -> AveragePool -> Squeeze|Reshape
+        -> Mul(alpha) -> Add(k) -> Pow(beta) -> Div(x, .)
 
 where Mul(alpha), Add(k) and Pow(beta) are left out at 1, 0 and 1. ONNX's LRN is the same with bias = k: its sum of
 squares is multiplied with alpha / size. The windows agree for odd sizes only: ONNX's reaches (size - 1) // 2 channels
@@ -116,7 +117,11 @@ def _match(graph: Graph, last: Node) -> tuple[Node, list[Node]] | None:
         return None
     chain.step(square, x)
     size = _channel_window(graph, pool, pad, padded_shape, graph.shapes[x])
-    if size is None or graph.shapes[pool.outputs[0]] != padded_shape or graph.shapes[last.outputs[0]] != graph.shapes[x]:
+    if (
+        size is None
+        or graph.shapes[pool.outputs[0]] != padded_shape
+        or graph.shapes[last.outputs[0]] != graph.shapes[x]
+    ):
         return None
     members = sorted(chain.members, key=lambda node: node.index)
     layer = Node(
@@ -187,7 +192,7 @@ def _zero_pads(graph: Graph, pad: Node, rank: int) -> tuple[int, ...] | None:
         pads, value = pad.attributes.get("pads"), pad.attributes.get("value", 0.0)
         return pads if isinstance(pads, tuple) and value == 0.0 else None  # type: ignore[return-value]
     operands = [graph.constants.get(name) if name else None for name in (*pad.inputs[1:], "", "", "")]
-    if operands[0] is None or any(pad.inputs[2:3]) and (operands[1] is None or operands[1].any()):
+    if operands[0] is None or (any(pad.inputs[2:3]) and (operands[1] is None or operands[1].any())):
         return None
     axes = range(rank) if operands[2] is None else operands[2].tolist()
     if any(pad.inputs[3:4]) and operands[2] is None:

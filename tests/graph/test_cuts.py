@@ -1,0 +1,75 @@
+"""Cuts are the ReLUs on every path, in order."""
+
+from itertools import pairwise
+
+import pytest
+from models import mlp, model, node, residual, small_lenet, weights, write
+from onnx import helper
+
+from nmcheck.graph.cuts import relu_cuts
+from nmcheck.graph.load import load_graph
+
+
+def cuts(made, folder):
+    return [cut.name for cut in relu_cuts(load_graph(write(made, folder)))]
+
+
+def test_chain(tmp_path):
+    assert cuts(mlp(), tmp_path) == ["relu0", "relu1"]
+    assert cuts(small_lenet(), tmp_path) == ["relu"]
+
+
+def test_skip_path_is_no_cut(tmp_path):
+    assert cuts(residual(), tmp_path) == ["r0", "r2"]
+
+
+def test_parallel_branches_are_no_cuts(tmp_path):
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"], "left"),
+        helper.make_node("Neg", ["x"], ["n"]),
+        helper.make_node("Relu", ["n"], ["b"], "right"),
+        helper.make_node("Concat", ["a", "b"], ["y"], axis=1),
+    ]
+    assert cuts(model(nodes, ("N", 3)), tmp_path) == []
+
+
+def test_without_relu(tmp_path):
+    assert cuts(model([node("LeakyRelu", ["x"])], ("N", 3)), tmp_path) == []
+
+
+def test_relu_as_last_node_and_relu_behind_the_logits(tmp_path):
+    gemm = node("Gemm", ["x", "w"], ["z"])
+    assert cuts(model([gemm, node("Relu", ["z"])], ("N", 4), {"w": weights(4, 3)}), tmp_path) == ["Relu_1"]
+    tail = [gemm, node("Relu", ["z"], ["r"]), node("Softmax", ["r"])]
+    assert cuts(model(tail, ("N", 4), {"w": weights(4, 3)}), tmp_path) == ["Relu_1"]
+
+
+def paths(graph, value):
+    """All paths from the input to a value, as lists of node names."""
+    if value == graph.input:
+        return [[]]
+    node = graph.producers[value]
+    return [[*path, node.name] for source in graph.live_inputs(node) for path in paths(graph, source)]
+
+
+@pytest.mark.parametrize("made", [mlp(), residual(), small_lenet()], ids=["mlp", "residual", "lenet"])
+def test_equals_the_definition(tmp_path, made):
+    graph = load_graph(write(made, tmp_path))
+    every = paths(graph, graph.logits)
+    on_all = [n.name for n in graph.nodes if n.op == "Relu" and all(n.name in path for path in every)]
+    assert [cut.name for cut in relu_cuts(graph)] == on_all
+
+
+def test_shared_models(shared_models):
+    wanted = {
+        "marabou__cifar_deep_kw": 5,
+        "misc__germanov_mnist": 4,
+        "dnnv__mnist_relu_3_50": 3,
+        "marabou__yizhak_net": 0,
+    }
+    for name, count in wanted.items():
+        found = relu_cuts(load_graph(shared_models / f"{name}.onnx"))
+        assert len(found) == count
+        assert all(first.index < second.index for first, second in pairwise(found))
+    # Six of the seven ReLUs stand in residual branches.
+    assert [cut.name for cut in relu_cuts(load_graph(shared_models / "dnnv__dronet.onnx"))] == ["activation_7/Relu:0"]
