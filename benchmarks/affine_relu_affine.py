@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from nmcheck.affine import AffineMap, AffineReluAffine
-from nmcheck.moments.affine_relu_affine import gram_matrix, output_variance, pre_activation
+from nmcheck.moments.affine_relu_affine import GaussianInput, gram_matrix, output_variance, pre_activation
 from nmcheck.moments.lemma4 import lemma4_variance
 from nmcheck.moments.theorem2 import theorem2_variance
 from nmcheck.moments.tightness import relative_error
@@ -43,7 +43,8 @@ def network(path: Path) -> AffineReluAffine:
             transposed = any(a.name == "transB" and a.i for a in node.attribute)
             weight = values[node.input[1]]
             maps.append(AffineMap((weight if transposed else weight.mT).contiguous(), values[node.input[2]]))
-    return AffineReluAffine(*maps)
+    inner, outer = maps
+    return AffineReluAffine(inner, outer)
 
 
 def image(path: Path, inputs: int) -> Tensor:
@@ -54,7 +55,8 @@ def image(path: Path, inputs: int) -> Tensor:
 
 
 def cast(net: AffineReluAffine, dtype: torch.dtype) -> AffineReluAffine:
-    return AffineReluAffine(*(AffineMap(m.weight.to(dtype), m.bias.to(dtype)) for m in (net.inner, net.outer)))
+    inner, outer = (AffineMap(m.weight.to(dtype), m.bias.to(dtype)) for m in (net.inner, net.outer))
+    return AffineReluAffine(inner, outer)
 
 
 def median_ms(call: Callable[[], Tensor]) -> tuple[float, Tensor]:
@@ -77,21 +79,25 @@ def main() -> None:
     gram = gram_matrix(double.inner)
     methods: dict[str, Callable[[float], Tensor]] = {
         "exact kernel, float64, with Gram": lambda s: output_variance(
-            double.outer, pre_activation(double.inner, gram_matrix(double.inner), mu, s)
+            double, GaussianInput(mu, s), gram_matrix(double.inner)
         ),
         "exact kernel, float32, with Gram": lambda s: output_variance(
-            single.outer, pre_activation(single.inner, gram_matrix(single.inner), mu.float(), s)
+            single, GaussianInput(mu.float(), s), gram_matrix(single.inner)
         ),
-        "exact kernel, float64": lambda s: output_variance(double.outer, pre_activation(double.inner, gram, mu, s)),
-        "Theorem 2, float64": lambda s: theorem2_variance(double.outer, pre_activation(double.inner, gram, mu, s)),
-        "Lemma 4, 5 terms, float64": lambda s: lemma4_variance(double.outer, pre_activation(double.inner, gram, mu, s)),
+        "exact kernel, float64": lambda s: output_variance(double, GaussianInput(mu, s), gram),
+        "Theorem 2, float64": lambda s: theorem2_variance(
+            double.outer, pre_activation(double.inner, GaussianInput(mu, s), gram)
+        ),
+        "Lemma 4, 5 terms, float64": lambda s: lemma4_variance(
+            double.outer, pre_activation(double.inner, GaussianInput(mu, s), gram)
+        ),
     }
     print(f"{model.name if model.exists() else 'seeded random weights'}; median of {RUNS} runs, one thread")
     print(f"{'':34s}" + "".join(f"{f'sigma {s:g}':>22s}" for s in SIGMAS))
     for name, method in methods.items():
         line = f"{name:34s}"
         for sigma in SIGMAS:
-            exact = output_variance(double.outer, pre_activation(double.inner, gram, mu, sigma)).numpy()
+            exact = output_variance(double, GaussianInput(mu, sigma), gram).numpy()
             ms, found = median_ms(lambda s=sigma, f=method: f(s))
             line += f"{ms:9.1f} ms E_r {relative_error(found.double().numpy(), exact).mean():.0e}"
         print(line)

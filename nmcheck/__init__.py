@@ -12,11 +12,12 @@ __version__ = "0.1.0"
 _PUBLIC: dict[str, str] = {
     "AnalyzeOptions": "nmcheck.checks.analyze",
     "analyze": "nmcheck.checks.analyze",
+    "inspect": "nmcheck.checks.inspect",
     "load_graph": "nmcheck.graph.load",
     "Program": "nmcheck.execute.program",
 }
 
-__all__ = ["AnalyzeOptions", "Program", "__version__", "analyze", "load_graph"]
+__all__ = ["AnalyzeOptions", "Program", "__version__", "analyze", "inspect", "load_graph"]
 
 
 def __getattr__(name: str) -> Any:

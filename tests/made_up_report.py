@@ -48,6 +48,7 @@ def moment_entry(sigma: float, engine: str, classes: int = 10) -> MomentEntry:
         sigma_model=(sigma,),
         engine=engine,
         cut="node_relu",
+        cut_kind="cut",
         linearizer="taylor",
         reference=ReferenceEntry(
             method="control-variate",

@@ -8,7 +8,7 @@ from nmcheck import __version__
 from nmcheck.checks.bounds import bounds_entry, timed_bounds
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.consistency import check_consistency
-from nmcheck.checks.cut import choose_cut
+from nmcheck.checks.cut import choose_cut, no_cut_reason
 from nmcheck.checks.moment_entries import moment_entries
 from nmcheck.checks.moments import run_moments
 from nmcheck.checks.normalization import normalization_entries, normalization_nodes
@@ -18,12 +18,8 @@ from nmcheck.checks.sampling import sampled_network
 from nmcheck.checks.scales import scale_warnings
 from nmcheck.data import describe_selection
 from nmcheck.execute.session import ReferenceSession
+from nmcheck.linearize.differentiable import moments_refusal
 from nmcheck.results import DataEntry, ModelEntry, Report, ToolEntry
-
-NO_RELU = (
-    "the model has no ReLU that every path from the input to the logits crosses, and the two-stage engines need one to "
-    "cut the network at"
-)
 
 FEATURES = "The data are vectors in units of their own, so noise levels and radii are in those units, not in pixels."
 
@@ -48,7 +44,8 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
     with progress.stage("Model and data", None):
         case = open_case(options)
         session = ReferenceSession(case.file_graph)
-        cut = choose_cut(case.graph, options.cut)
+        refusal = moments_refusal(case.graph)
+        cut = None if refusal else choose_cut(case.graph, options.cut)
     with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
         consistency = check_consistency(case, session, advance)
     accuracy = None if case.labels is None else float(case.correct.double().mean())
@@ -69,7 +66,7 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         data=_data(case, options, accuracy),
         consistency=consistency,
         moments=moments,
-        moments_reason=NO_RELU if cut is None else None,
+        moments_reason=None if cut is not None else refusal or no_cut_reason(case.graph),
         bounds=(bounds_entry(case, bounds),),
         normalization=normalization,
         warnings=scale_warnings(case, session, accuracy),

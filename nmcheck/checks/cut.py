@@ -1,31 +1,67 @@
-"""Which ReLU the two-stage engines cut the network at."""
+"""Which ReLU the two-stage engines linearize the network around."""
 
 from __future__ import annotations
 
 from nmcheck.errors import UsageError
-from nmcheck.graph.cuts import relu_cuts
+from nmcheck.graph.cuts import relu_cuts, relu_skips
 from nmcheck.graph.ir import Graph, Node
+from nmcheck.linearize.budget import budget_refusal
+
+NO_RELU = (
+    "the model has no ReLU between its input and its logits, and the two-stage engines need one to linearize around"
+)
 
 
 def choose_cut(graph: Graph, wanted: str) -> Node | None:
-    """The ReLU node that ``wanted`` (``first``, ``last`` or a node name) means; None if the graph has no cut.
+    """The ReLU node that ``wanted`` means.
+
+    ``first`` and ``last`` mean those ReLUs that every path from the input to the logits crosses; where there is none,
+    all that the logits depend on. ReLUs whose matrices do not fit in memory are passed over. A node's name means that
+    node, whether every path crosses it or not.
+
+    Returns:
+        The node; None if ``wanted`` is ``first`` or ``last`` and no ReLU comes into question (``no_cut_reason``).
 
     Raises:
-        UsageError: ``wanted`` names no ReLU that every path from the input to the logits crosses.
+        UsageError: ``wanted`` names no ReLU that the logits depend on, or one whose matrices do not fit in memory.
     """
-    cuts = relu_cuts(graph)
+    cuts, skips = relu_cuts(graph), relu_skips(graph)
     if wanted in ("first", "last"):
-        return cuts[0 if wanted == "first" else -1] if cuts else None
-    for node in cuts:
+        fitting = _fitting(graph, cuts) or _fitting(graph, skips)
+        return fitting[0 if wanted == "first" else -1] if fitting else None
+    relus = sorted((*cuts, *skips), key=graph.nodes.index)
+    for node in relus:
         if node.name == wanted:
+            _check_budget(graph, node, relus)
             return node
-    names = ", ".join(node.name for node in cuts) or "none: this model has no such ReLU"
+    names = ", ".join(node.name for node in relus) or "none: this model has no such ReLU"
     if wanted in graph.by_name:
         raise UsageError(
-            f"--cut {wanted}: that node is {_article(graph.by_name[wanted].op)}, not a ReLU that every path from the "
-            f"input to the logits crosses; choose first, last or one of: {names}."
+            f"--cut {wanted}: that node is {_article(graph.by_name[wanted].op)}, not a ReLU that the logits depend on; "
+            f"choose first, last or one of: {names}."
         )
     raise UsageError(f"--cut {wanted}: the model has no node of that name; choose first, last or one of: {names}.")
+
+
+def no_cut_reason(graph: Graph) -> str:
+    """Why ``choose_cut`` found no ReLU."""
+    relus = (*relu_skips(graph), *relu_cuts(graph))
+    if not relus:
+        return NO_RELU
+    return f"the network cannot be linearized around any of its ReLUs: {budget_refusal(graph, relus[-1])}"
+
+
+def _fitting(graph: Graph, relus: tuple[Node, ...]) -> list[Node]:
+    return [node for node in relus if budget_refusal(graph, node) is None]
+
+
+def _check_budget(graph: Graph, node: Node, relus: list[Node]) -> None:
+    refusal = budget_refusal(graph, node)
+    if refusal is None:
+        return
+    later = [other.name for other in _fitting(graph, tuple(relus[relus.index(node) + 1 :]))]
+    advice = f"take a later one: {', '.join(later)}" if later else "no later ReLU is small enough"
+    raise UsageError(f"--cut {node.name}: {refusal}; {advice}.")
 
 
 def _article(op: str) -> str:

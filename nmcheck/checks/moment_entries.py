@@ -23,9 +23,6 @@ from nmcheck.results import (
 )
 
 NO_COVARIANCE = "this engine gives variances only, and a flip probability needs the logits' covariance"
-NO_VARIANCE = (
-    "Lemma 4 has no value where two units are fully correlated (|rho| = 1), which happens in {count} of {images} images"
-)
 ONE_IMAGE = "a standard error over images needs at least two"
 NO_SPREAD = "the reference finds no variance in some logit"
 EXACT_REFERENCE = "the reference has no sampling error here, so there is nothing to compare an error with"
@@ -54,6 +51,7 @@ def moment_entries(case: Case, options: AnalyzeOptions, runs: MomentRuns, execut
                     sigma_model=tuple(sigma * gain for gain in case.scale.gains),
                     engine=engine,
                     cut=runs.cut.name,
+                    cut_kind=runs.cut_kind,
                     linearizer="taylor",
                     reference=reference,
                     per_class=_per_class(run, sampled),
@@ -81,7 +79,7 @@ def _arrays(run: EngineRun) -> tuple[np.ndarray, np.ndarray]:
 
 def _per_class(run: EngineRun, sampled: SampledMoments) -> tuple[ClassMoments, ...]:
     mean, variance = _arrays(run)
-    missing = _missing_variance(variance)
+    missing = _missing_variance(run)
     return tuple(
         ClassMoments(
             class_=one.class_index,
@@ -100,7 +98,7 @@ def _overall(run: EngineRun, sampled: SampledMoments, flips: FlipInterval) -> Ov
     mean, variance = _arrays(run)
     analytic = [flip for flip in run.flips if flip is not None]
     return OverallMoments(
-        **_tightness(overall(mean, variance, sampled), _missing_variance(variance)),
+        **_tightness(overall(mean, variance, sampled), _missing_variance(run)),
         flip=FlipEntry(
             analytic=float(np.mean(analytic)) if analytic else None,
             analytic_reason=None if analytic else NO_COVARIANCE,
@@ -131,6 +129,9 @@ def _tightness(found: Tightness, missing: str | None) -> dict[str, Any]:
     return fields
 
 
-def _missing_variance(variance: np.ndarray) -> str | None:
-    missing = int(np.isnan(variance).any(axis=1).sum())
-    return NO_VARIANCE.format(count=missing, images=len(variance)) if missing else None
+def _missing_variance(run: EngineRun) -> str | None:
+    reasons = [one.no_variance for one in run.moments if one.no_variance is not None]
+    if not reasons:
+        return None
+    some = f", which happens in {len(reasons)} of {len(run.moments)} images" if len(reasons) < len(run.moments) else ""
+    return reasons[0] + some

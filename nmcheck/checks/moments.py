@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from nmcheck.checks.sampling import SampledNetwork
 from nmcheck.checks.seeds import Purpose, noise_seed
 from nmcheck.graph.ir import Node
 from nmcheck.linearize.two_stage import TwoStageLinearizer
-from nmcheck.moments.affine_relu_affine import gram_matrix, pre_activation
+from nmcheck.moments.affine_relu_affine import GaussianInput, gram_matrix
 from nmcheck.moments.flips import gaussian_flip_probability
 from nmcheck.moments.reference import ReferenceMoments, control_variate, plain
 
@@ -43,13 +44,15 @@ class MomentRuns:
     """All engines and the reference, image by image.
 
     Attributes:
-        cut: the ReLU cut at.
+        cut: the ReLU linearized around.
+        cut_kind: ``cut`` if every path crosses it, else ``skip``.
         engines: by noise level and engine.
         references: by noise level.
         seconds_per_forward: one image in a batch of 64, in the precision of the deployed model.
     """
 
     cut: Node
+    cut_kind: Literal["cut", "skip"]
     engines: dict[tuple[float, str], EngineRun]
     references: dict[float, list[ReferenceMoments]]
     seconds_per_forward: float
@@ -73,7 +76,7 @@ def run_moments(
         for level, sigma in enumerate(options.sigmas):
             for name in options.engines:
                 start = time.perf_counter()
-                found = MOMENTS[name](affine, pre_activation(affine.inner, gram, flat, sigma))
+                found = MOMENTS[name](affine, GaussianInput(flat, sigma), gram)
                 run = engines[sigma, name]
                 run.seconds += time.perf_counter() - start + linearized
                 run.moments.append(found)
@@ -83,7 +86,8 @@ def run_moments(
             seed = noise_seed(options.seed, Purpose.REFERENCE, int(case.positions[row]), level)
             references[sigma].append(_reference(options, network, affine, flat, sigma, label=label, seed=seed))
         advance(1)
-    return MomentRuns(cut, engines, references, seconds_per_forward(case))
+    kind = "skip" if linearizer.is_skip else "cut"
+    return MomentRuns(cut, kind, engines, references, seconds_per_forward(case))
 
 
 def _reference(
@@ -99,13 +103,8 @@ def _reference(
     samples = options.reference_samples
     if options.reference == "plain":
         return plain(network.evaluate, image, sigma, samples=samples, label=label, seed=seed)
-    jacobian = jacobian_through(affine, image)
+    jacobian = affine.jacobian(image)
     return control_variate(network.evaluate, image, sigma, jacobian, pairs=samples // 2, label=label, seed=seed)
-
-
-def jacobian_through(affine: AffineReluAffine, point: Tensor) -> Tensor:
-    """The network's Jacobian at the point of a Taylor linearization: B diag(z > 0) A, shape (d, n)."""
-    return (affine.outer.weight * (affine.inner(point) > 0)) @ affine.inner.weight
 
 
 def seconds_per_forward(case: Case, batch: int = 64, repeats: int = 5) -> float:

@@ -49,7 +49,7 @@ def normalization_entries(
 def _entry(
     case: Case, options: AnalyzeOptions, bounds: TimedBounds, node: Node, gains: list[Gain]
 ) -> NormalizationEntry:
-    kind = next(kind for kind in KINDS if kind == node.op)
+    kind: Kind = "LRN" if node.op == "LRN" else "BatchNormalization"
     layer = next(layer for layer in bounds.found.layers if layer.node == node.name)
     folded = kind == "BatchNormalization"
     other = with_batch_norm_folded(case.graph, node.name) if folded else without_node(case.graph, node.name)

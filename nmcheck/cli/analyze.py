@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmcheck.cli.output import check_writable, write_file, write_stdout
+from nmcheck.cli.rendering import Format, canvas
 from nmcheck.cli.session import SESSION, Session
 from nmcheck.errors import UsageError
 
@@ -34,13 +33,6 @@ class Reference(StrEnum):
 
     CONTROL_VARIATE = "control-variate"
     PLAIN = "plain"
-
-
-class Format(StrEnum):
-    """``--format``."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 class Device(StrEnum):
@@ -77,7 +69,9 @@ def analyze(
         str,
         typer.Option(
             metavar="NODE",
-            help="The ReLU at which the network is split into two affine stages: first, last or a node's name.",
+            help="The ReLU the network is linearized around: a node's name, or first or last of those that every path "
+            "to the logits crosses; of all ReLUs if there is none. first and last pass over ReLUs whose matrices would "
+            "take more than 2 GiB.",
         ),
     ] = "last",
     engine: Annotated[
@@ -204,14 +198,7 @@ def _render(report: Report, output_format: Format, *, to_file: bool) -> str:
         from nmcheck.reports.json import to_json
 
         return to_json(report)
-    from nmcheck.reports.table import PIPE_WIDTH, to_table
+    from nmcheck.reports.table import to_table
 
-    if to_file:
-        return to_table(report)
-    terminal = sys.stdout.isatty()
-    return to_table(
-        report,
-        width=shutil.get_terminal_size().columns if terminal else PIPE_WIDTH,
-        color=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
-        encoding=sys.stdout.encoding or "utf-8",
-    )
+    paper = canvas(to_file=to_file)
+    return to_table(report, paper.width, color=paper.color, encoding=paper.encoding)

@@ -17,9 +17,11 @@ import typer
 from nmcheck import __version__
 from nmcheck.cli.analyze import analyze
 from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain
+from nmcheck.cli.inspect import inspect
 from nmcheck.cli.session import SESSION, Session
 
 app = typer.Typer(name="nmcheck", add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app.command()(inspect)
 app.command()(analyze)
 
 

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nmcheck.checks.options import AnalyzeOptions
     from nmcheck.checks.progress import Progress
+    from nmcheck.results.inspection import Inspection
     from nmcheck.results.report import Report
 
 Analyze = Callable[["AnalyzeOptions", "Progress"], "Report"]
+Inspect = Callable[["Path"], "Inspection"]
 
 
 def _analyze(options: AnalyzeOptions, progress: Progress) -> Report:
@@ -22,6 +26,12 @@ def _analyze(options: AnalyzeOptions, progress: Progress) -> Report:
     return analyze(options, progress)
 
 
+def _inspect(model: Path) -> Inspection:
+    from nmcheck.checks.inspect import inspect
+
+    return inspect(model)
+
+
 @dataclass
 class Session:
     """The state of one run.
@@ -29,10 +39,12 @@ class Session:
     Attributes:
         debug: show the traceback of an error.
         analyze: the use case behind ``nmcheck analyze``.
+        inspect: the use case behind ``nmcheck inspect``.
     """
 
     debug: bool = False
     analyze: Analyze = _analyze
+    inspect: Inspect = _inspect
 
 
 SESSION: ContextVar[Session] = ContextVar("nmcheck session")

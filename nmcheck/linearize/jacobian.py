@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -28,24 +28,24 @@ def jacobian(
         The flattened value, shape (outputs,), and the Jacobian, shape (outputs, inputs).
     """
     value = function(point)
+    # Filled in place: A of a large network fits in memory once, not twice.
+    matrix = point.new_empty(value.numel(), point.numel())
     if value.numel() <= point.numel():
-        _, pullback = torch.func.vjp(function, point)
-        rows = [
-            torch.func.vmap(lambda row: pullback(row)[0])(basis)
-            for basis in _basis(value, ROWS_PER_CHUNK)
-        ]  # fmt: skip
-        return value.flatten(), torch.cat(rows).reshape(value.numel(), point.numel())
-    columns = [
-        torch.func.vmap(lambda column: torch.func.jvp(function, (point,), (column,))[1])(basis)
-        for basis in _basis(point, ROWS_PER_CHUNK)
-    ]
-    return value.flatten(), torch.cat(columns).reshape(point.numel(), value.numel()).mT.contiguous()
+        pullback = torch.func.vjp(function, point)[1]
+        for rows, basis in _basis(value, ROWS_PER_CHUNK):
+            matrix[rows] = torch.func.vmap(lambda row: pullback(row)[0])(basis).flatten(1)
+    else:
+        for columns, basis in _basis(point, ROWS_PER_CHUNK):
+            slopes = torch.func.vmap(lambda column: torch.func.jvp(function, (point,), (column,))[1])(basis)
+            matrix[:, columns] = slopes.flatten(1).mT
+    return value.flatten(), matrix
 
 
-def _basis(like: Tensor, size: int) -> list[Tensor]:
-    """The unit tensors of ``like``'s shape, ``size`` at a time."""
+def _basis(like: Tensor, size: int) -> Iterator[tuple[slice, Tensor]]:
+    """The unit tensors of ``like``'s shape, ``size`` at a time and never all at once, with their positions."""
     count = like.numel()
-    return [
-        torch.eye(count, dtype=like.dtype, device=like.device)[start : start + size].reshape(-1, *like.shape)
-        for start in range(0, count, size)
-    ]
+    for start in range(0, count, size):
+        stop = min(start + size, count)
+        rows = torch.zeros(stop - start, count, dtype=like.dtype, device=like.device)
+        rows.diagonal(offset=start).fill_(1.0)
+        yield slice(start, stop), rows.reshape(-1, *like.shape)

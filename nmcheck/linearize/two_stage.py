@@ -1,4 +1,4 @@
-"""Two-stage linearization of a network at a ReLU that every path crosses."""
+"""Two-stage linearization of a network at one of its ReLUs."""
 
 from __future__ import annotations
 
@@ -8,62 +8,101 @@ import torch
 from torch import Tensor
 
 from nmcheck.affine import AffineMap, AffineReluAffine
+from nmcheck.errors import UsageError
 from nmcheck.execute.program import Program
 from nmcheck.execute.table import Kind, row_for
+from nmcheck.graph.cuts import relu_cuts, relu_skips
 from nmcheck.graph.ir import Graph, Node
+from nmcheck.linearize.budget import budget_refusal
 from nmcheck.linearize.jacobian import jacobian
 
 
 class TwoStageLinearizer:
     """Taylor's first order in front of a ReLU and behind it, with the ReLU itself kept.
 
-    With the network R = R_after(relu(R_before(x))), a point x0, z0 = R_before(x0) and y0 = relu(z0):
-    ``A = dR_before/dx (x0)``, ``c1 = z0 - A x0``, ``B = dR_after/dy (y0)``, ``c2 = R_after(y0) - B y0``, so that
-    R(x) ~ B relu(A x + c1) + c2, with equality at x0 (extension paper, section 3.3). Where the part before the ReLU is
-    affine, A and c1 are the same at every point and are computed once; likewise B and c2 behind it.
+    The network is R(x) = G(x, relu(a(x))), where G is the rest with the ReLU's output h as a second input. At a point
+    x0, with z0 = a(x0) and h0 = relu(z0): ``A = da/dx (x0)``, ``c1 = z0 - A x0``, ``B = dG/dh (x0, h0)``,
+    ``C = dG/dx (x0, h0)``, ``c2 = R(x0) - B h0 - C x0``, so that R(x) ~ B relu(A x + c1) + C x + c2, with equality at
+    x0. At a ReLU that every path crosses, a cut, G does not depend on x, and there is no C (extension paper, section
+    3.3); at any other, a skip, C x stands for the paths that pass it by.
+
+    Where the part before the ReLU is affine, A and c1 are the same at every point and are computed once; likewise B, C
+    and c2 where G is affine in both its inputs together.
 
     Args:
         program: the network, in the precision the linearization is wanted in.
-        cut: a ReLU of its graph that every path from the input to the logits crosses (``graph.cuts``).
+        relu: a ReLU of its graph that the logits depend on (``graph.cuts``).
+
+    Raises:
+        UsageError: the matrices would not fit in memory.
+        ValueError: the node is no ReLU, or the logits do not depend on it.
     """
 
-    def __init__(self, program: Program, cut: Node) -> None:
+    def __init__(self, program: Program, relu: Node) -> None:
         graph = program.graph
+        self.is_skip = relu in relu_skips(graph)
+        if not self.is_skip and relu not in relu_cuts(graph):
+            raise ValueError(f"'{relu.name}' ({relu.op}) is no ReLU that the logits depend on")
+        refusal = budget_refusal(graph, relu)
+        if refusal is not None:
+            raise UsageError(f"The network cannot be linearized at this ReLU: {refusal}; take a later one.")
         self.program = program
-        self.cut = cut
-        self._before = program.function(graph.input, cut.inputs[0])
-        self._after = program.function(cut.outputs[0], graph.logits)
-        self.inner_is_constant = is_affine_between(graph, graph.input, cut.inputs[0])
-        self.outer_is_constant = is_affine_between(graph, cut.outputs[0], graph.logits)
+        self.relu = relu
+        self._before = program.function(graph.input, relu.inputs[0])
+        behind = (graph.input, relu.outputs[0]) if self.is_skip else (relu.outputs[0],)
+        self._behind = program.function_of(behind, graph.logits)
+        self.inner_is_constant = is_affine_between(graph, graph.input, relu.inputs[0])
+        self.outer_is_constant = is_affine_between(graph, relu.outputs[0], graph.logits)
         self._inner: AffineMap | None = None
-        self._outer: AffineMap | None = None
+        self._outer: tuple[AffineMap, Tensor | None] | None = None
 
     def at(self, point: Tensor) -> AffineReluAffine:
-        """The (Affine, ReLU, Affine) model at ``point``, a tensor of the graph's input shape in pixel units.
+        """The model at ``point``, a tensor of the graph's input shape in pixel units.
 
-        A acts on the flattened input.
+        A and C act on the flattened input.
         """
         if self._inner is None or not self.inner_is_constant:
-            self._inner = _affine_model(self._before, point)
+            weight, bias = _affine_model(self._before, point)
+            self._inner = AffineMap(weight, bias)
         if self._outer is None or not self.outer_is_constant:
-            self._outer = _affine_model(self._after, torch.relu(self._before(point)))
-        return AffineReluAffine(inner=self._inner, outer=self._outer)
+            self._outer = self._outer_at(point)
+        outer, skip = self._outer
+        return AffineReluAffine(inner=self._inner, outer=outer, skip=skip)
+
+    def _outer_at(self, point: Tensor) -> tuple[AffineMap, Tensor | None]:
+        """B with c2, and C: one vector-Jacobian product of G a logit gives both."""
+        h = torch.relu(self._before(point))
+        weight, bias = _affine_model(self._behind, *((point, h) if self.is_skip else (h,)))
+        skip = None
+        if self.is_skip:
+            skip, weight = weight.tensor_split((point.numel(),), dim=1)
+        return AffineMap(weight, bias), skip
 
 
-def _affine_model(function: Callable[[Tensor], Tensor], point: Tensor) -> AffineMap:
-    value, weight = jacobian(function, point)
-    return AffineMap(weight=weight, bias=value - weight @ point.flatten())
+def _affine_model(function: Callable[..., Tensor], *points: Tensor) -> tuple[Tensor, Tensor]:
+    """W and b of the first-order model W u + b of a function, u its flattened arguments one behind the other."""
+    flat = torch.cat([point.flatten() for point in points])
+    sizes = [point.numel() for point in points]
+
+    def of_flat(u: Tensor) -> Tensor:
+        return function(*(part.reshape(p.shape) for part, p in zip(u.split(sizes), points, strict=True)))
+
+    value, weight = jacobian(of_flat, flat)
+    return weight, value - weight @ flat
 
 
 def is_affine_between(graph: Graph, source: str, target: str) -> bool:
-    """Whether ``target`` is an affine function of ``source``, judged by the kinds of the operators in between."""
+    """Whether ``target`` is affine in ``source`` and whatever else it depends on, all together.
+
+    Judged by the kinds of the operators in between (``nodes_between``).
+    """
     return all(
         row_for(node).kind_of(node, graph) in (Kind.AFFINE, Kind.SHAPE) for node in nodes_between(graph, source, target)
     )
 
 
 def nodes_between(graph: Graph, source: str, target: str) -> Iterable[Node]:
-    """The nodes on the paths from ``source`` to ``target``, in order."""
+    """The nodes that compute ``target`` once ``source`` is given, in order: also those of paths that pass it by."""
     if source == target:
         return ()
     needed, found = {target}, []

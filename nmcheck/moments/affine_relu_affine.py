@@ -1,8 +1,13 @@
-"""Exact mean and covariance of x -> B relu(A x + c1) + c2 under Gaussian x.
+"""Exact mean and covariance of x -> B relu(A x + c1) + C x + c2 under Gaussian x.
 
 Theorem 1 of "Analytic expressions for probabilistic moments of PL-DNN" and its extension gives the mean; the covariance
-is B Cov(relu z) B' with the exact kernel of ``kernel.py``, which replaces the series of the extension's Lemma 4.
-Nothing is approximated: the result is exact for this network, and an estimate of a deeper one that it linearizes.
+of the ReLU's part is B Cov(relu z) B' with the exact kernel of ``kernel.py``, which replaces the series of the
+extension's Lemma 4. What the skip term C x adds is not in the papers: Cov(relu(z_i), x) = Phi(m_i) Cov(z_i, x) by
+Price's theorem, m_i = E[z_i]/sd(z_i). Nothing is approximated: the result is exact for this network, and an estimate
+of a deeper one that it linearizes.
+
+The functions take the network, its input's distribution and the Gram matrix, which is worth keeping: it is the same for
+all noise levels, and for all images whose A is the same.
 """
 
 from __future__ import annotations
@@ -13,9 +18,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nmcheck.affine import AffineMap
+from nmcheck.affine import AffineMap, AffineReluAffine
 from nmcheck.moments.kernel import relu_covariance
-from nmcheck.moments.relu import relu_mean
+from nmcheck.moments.relu import relu_gate, relu_mean
+
+
+@dataclass(frozen=True)
+class GaussianInput:
+    """x ~ N(mean, sigma^2 I).
+
+    Attributes:
+        mean: the image, flattened.
+        sigma: standard deviation of the noise, in the image's units.
+    """
+
+    mean: Float[Tensor, " n"]
+    sigma: float
 
 
 @dataclass(frozen=True)
@@ -41,31 +59,45 @@ def gram_matrix(inner: AffineMap) -> Float[Tensor, "p p"]:
     return inner.weight @ inner.weight.mT
 
 
-def pre_activation(
-    inner: AffineMap, gram: Float[Tensor, "p p"], mean: Float[Tensor, " n"], sigma: float
-) -> PreActivation:
-    """Z = A x + c1 for x ~ N(mean, sigma^2 I).
+def pre_activation(inner: AffineMap, x: GaussianInput, gram: Float[Tensor, "p p"]) -> PreActivation:
+    """Z = A x + c1.
 
     Args:
         inner: A and c1.
+        x: the input's distribution.
         gram: ``gram_matrix(inner)``.
-        mean: of the input.
-        sigma: standard deviation of the noise, in the input's units.
     """
-    return PreActivation(mean=inner(mean), covariance=sigma**2 * gram)
+    return PreActivation(mean=inner(x.mean), covariance=x.sigma**2 * gram)
 
 
-def output_mean(outer: AffineMap, pre: PreActivation) -> Float[Tensor, " d"]:
-    """E[B relu(z) + c2] (Theorem 1), in the units of the logits."""
-    return outer(relu_mean(pre.mean, pre.sd))
+def output_mean(network: AffineReluAffine, x: GaussianInput, gram: Float[Tensor, "p p"]) -> Float[Tensor, " d"]:
+    """B E[relu(z)] + C mu + c2 (Theorem 1), in the units of the logits."""
+    mean = network.outer(relu_mean(network.inner(x.mean), x.sigma * gram.diagonal().sqrt()))
+    return mean if network.skip is None else mean + network.skip @ x.mean
 
 
-def output_covariance(outer: AffineMap, pre: PreActivation) -> Float[Tensor, "d d"]:
-    """Cov[B relu(z) + c2] = B Cov(relu z) B'; c2 does not enter."""
-    covariance = outer.weight @ relu_covariance(pre.mean, pre.covariance) @ outer.weight.mT
+def output_covariance(network: AffineReluAffine, x: GaussianInput, gram: Float[Tensor, "p p"]) -> Float[Tensor, "d d"]:
+    """B K B' + C S C' + M + M' with K = Cov(relu z), M = B diag(Phi(m)) A S C' and S = sigma^2 I.
+
+    M is the covariance of the ReLU's part with the skip term, and not symmetric. Neither bias enters beyond m.
+    """
+    pre = pre_activation(network.inner, x, gram)
+    covariance = network.outer.weight @ relu_covariance(pre.mean, pre.covariance) @ network.outer.weight.mT
+    if network.skip is not None:
+        cross = _mean_slope(network, pre) @ network.skip.mT
+        covariance = covariance + x.sigma**2 * (network.skip @ network.skip.mT + cross + cross.mT)
     return 0.5 * (covariance + covariance.mT)
 
 
-def output_variance(outer: AffineMap, pre: PreActivation) -> Float[Tensor, " d"]:
+def output_variance(network: AffineReluAffine, x: GaussianInput, gram: Float[Tensor, "p p"]) -> Float[Tensor, " d"]:
     """Var of every logit: the diagonal of ``output_covariance``."""
-    return torch.einsum("dp,dp->d", outer.weight @ relu_covariance(pre.mean, pre.covariance), outer.weight)
+    pre, outer = pre_activation(network.inner, x, gram), network.outer.weight
+    variance = torch.einsum("dp,dp->d", outer @ relu_covariance(pre.mean, pre.covariance), outer)
+    if network.skip is None:
+        return variance
+    return variance + x.sigma**2 * (network.skip * (network.skip + 2.0 * _mean_slope(network, pre))).sum(dim=1)
+
+
+def _mean_slope(network: AffineReluAffine, pre: PreActivation) -> Float[Tensor, "d n"]:
+    """B diag(Phi(m)) A, the mean derivative of the part that goes through the ReLU."""
+    return (network.outer.weight * relu_gate(pre.mean, pre.sd)) @ network.inner.weight

@@ -111,7 +111,9 @@ def gaussian_flip_probability(mean: Float[Tensor, " d"], covariance: Float[Tenso
     values, vectors = np.linalg.eigh(0.5 * (correlation + correlation.T))
     inside = scipy.stats.multivariate_normal(
         # Rounding may have left small negative eigenvalues, which scipy would refuse.
-        cov=scipy.stats.Covariance.from_eigendecomposition((np.maximum(values, 0.0), vectors)),
+        cov=scipy.stats.Covariance.from_eigendecomposition(  # pyright: ignore[reportArgumentType]
+            (np.maximum(values, 0.0), vectors)
+        ),
         allow_singular=True,
         seed=0,
         maxpts=_ORTHANT_POINTS,

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nmcheck.affine import AffineMap
-from nmcheck.moments.affine_relu_affine import PreActivation, output_mean
+from nmcheck.moments.affine_relu_affine import PreActivation
 from nmcheck.moments.normal import normal_pdf
 from nmcheck.moments.relu import relu_gate, relu_mean
 
@@ -88,8 +88,7 @@ def lemma4_variance(outer: AffineMap, pre: PreActivation, terms: int = 5) -> Flo
     gate = relu_gate(pre.mean, sd)
     second_moment = (pre.mean**2 + sd**2) * gate + pre.mean * sd * normal_pdf(m)
     products = torch.diagonal_scatter(products, second_moment)
-    without_bias = AffineMap(outer.weight, torch.zeros_like(outer.bias))
-    return torch.einsum("dp,dp->d", outer.weight @ products, outer.weight) - output_mean(without_bias, pre) ** 2
+    return torch.einsum("dp,dp->d", outer.weight @ products, outer.weight) - (outer.weight @ mean) ** 2
 
 
 def _upper_integral(

@@ -1,4 +1,4 @@
-"""The report as one JSON document (``results/report-v1.schema.json``, docs/report-schema.md)."""
+"""A result as one JSON document (``results/*.schema.json``, docs/report-schema.md, docs/inspect-schema.md)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import fields
 from typing import Any
 
 from nmcheck.results.record import REASON, Record
-from nmcheck.results.report import Report
 
 
-def to_json(report: Report) -> str:
+def to_json(report: Record) -> str:
     """The report as indented JSON ending in a newline.
 
     ASCII only, so that it survives any terminal and any file name. Keys stand in the order of the records' fields, each

@@ -2,18 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 
 from rich import box
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from nmcheck.reports.numbers import MISSING
+from nmcheck.results.model import ToolEntry
 from nmcheck.results.record import REASON, Record
+
+PIPE_WIDTH = 160
+"""Columns of a report that no terminal shows: wide enough for two engines side by side."""
+
+
+def draw(parts: Sequence[RenderableType], width: int, *, color: bool, encoding: str) -> str:
+    """Text of everything drawn, ending in a newline; no line ends in blanks.
+
+    Args:
+        parts: what to draw, one below the other.
+        width: columns to use; tables whose digits need more get more.
+        color: whether to write terminal colours.
+        encoding: what the text will be written in; outside of Unicode the frames are drawn in ASCII.
+    """
+    tables = [part for part in parts if isinstance(part, Table)]
+    file = TextIOWrapper(BytesIO(), encoding=encoding, errors="replace", newline="")
+    console = Console(
+        file=file,
+        width=max(width, *(narrowest(table) for table in tables)) if tables else width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        emoji=False,
+        legacy_windows=False,
+        force_jupyter=False,
+    )
+    for part in parts:
+        console.print(part)
+    file.flush()
+    text = file.buffer.getvalue().decode(encoding)
+    return "\n".join(line.rstrip() for line in text.split("\n"))
+
+
+def header(tool: ToolEntry, rows: Iterable[tuple[str, Text]]) -> Panel:
+    """The frame on top: what was looked at, a line a key."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for key, value in rows:
+        grid.add_row(key, value)
+    return Panel(grid, title=f"{tool.name} {tool.version}", title_align="left", box=box.ROUNDED, expand=False)
 
 
 def new_table(title: str, *columns: str, names: int = 1) -> Table:

@@ -19,6 +19,10 @@ LEGEND = (
     "mean in units of the logit's own standard deviation; var ratio: engine over reference; z: error summed over the "
     "images, in standard errors of the reference. Analytic moments are estimates, not certificates."
 )
+SKIP = (
+    "skip: a ReLU that some paths from the input to the logits pass by; they enter by a linear term of their own. "
+    "cut: a ReLU that every path crosses."
+)
 
 
 def moments_tables(entries: tuple[MomentEntry, ...], width: int) -> list[RenderableType]:
@@ -30,6 +34,7 @@ def moments_tables(entries: tuple[MomentEntry, ...], width: int) -> list[Rendera
     return [
         *parts,
         paragraph(LEGEND),
+        *([paragraph(SKIP)] if any(entry.cut_kind == "skip" for entry in entries) else []),
         *reasons(record for entry in entries for record in (*entry.per_class, entry.overall)),
         "",
         *flip_table(entries),
@@ -88,7 +93,7 @@ def _beside(engines: list[MomentEntry], width: int, title: str) -> list[Renderab
 
 
 def _engine_table(entry: MomentEntry, *, with_class: bool) -> Table:
-    cut = "" if entry.cut is None else f", cut at {escape(entry.cut)}"
+    cut = "" if entry.cut is None else f", {entry.cut_kind} at {escape(entry.cut)}"
     names = ("class",) if with_class else ()
     table = new_table(f"{entry.engine}{cut}", *names, *MEASURES, names=len(names))
     for position, row in enumerate(entry.per_class):

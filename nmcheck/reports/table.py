@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from io import BytesIO, TextIOWrapper
-
-from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from nmcheck.reports.bounds_table import bounds_tables
-from nmcheck.reports.layout import narrowest, paragraph
+from nmcheck.reports.layout import PIPE_WIDTH, draw, header, paragraph
 from nmcheck.reports.moments_table import moments_tables
 from nmcheck.reports.normalization_table import normalization_table
 from nmcheck.reports.numbers import percent, significant
 from nmcheck.results.report import Report
-
-PIPE_WIDTH = 160
-"""Columns of a report that no terminal shows: wide enough for two engines side by side."""
 
 SCALE_SOURCES = {
     "option": "from --scale",
@@ -39,24 +32,7 @@ def to_table(report: Report, width: int = PIPE_WIDTH, *, color: bool = False, en
     parts: list[RenderableType] = [_header(report), *_warnings(report), ""]
     parts += [*_moments(report, width), "", *_bounds(report), "", *normalization_table(report)]
     parts += ["", *(paragraph(f"Note: {note}") for note in report.notes)] if report.notes else []
-    tables = [part for part in parts if isinstance(part, Table)]
-    file = TextIOWrapper(BytesIO(), encoding=encoding, errors="replace", newline="")
-    console = Console(
-        file=file,
-        width=max(width, *(narrowest(table) for table in tables)) if tables else width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        no_color=not color,
-        highlight=False,
-        emoji=False,
-        legacy_windows=False,
-        force_jupyter=False,
-    )
-    for part in parts:
-        console.print(part)
-    file.flush()
-    text = file.buffer.getvalue().decode(encoding)
-    return "\n".join(line.rstrip() for line in text.split("\n"))
+    return draw(parts, width, color=color, encoding=encoding)
 
 
 def _header(report: Report) -> Panel:
@@ -75,13 +51,7 @@ def _header(report: Report) -> Panel:
         ),
         ("seed", str(report.seed)),
     )
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold")
-    grid.add_column(overflow="fold")
-    for key, value in rows:
-        grid.add_row(key, Text(value))
-    title = f"{report.tool.name} {report.tool.version}"
-    return Panel(grid, title=title, title_align="left", box=box.ROUNDED, expand=False)
+    return header(report.tool, [(key, Text(value)) for key, value in rows])
 
 
 def _accuracy(report: Report) -> str:

@@ -161,7 +161,8 @@ class MomentEntry(Record):
         sigma_pixel: standard deviation of the noise in pixel units (data range [0, 1]).
         sigma_model: the same at the model's own input, one value per channel.
         engine: how the moments were computed: ``two-stage``, ``published-theorem2`` or ``published-lemma4``.
-        cut: node the network was cut at, or null if the engine has none.
+        cut: ReLU node the network was linearized around, or null if the engine has none.
+        cut_kind: ``cut`` if every path from the input to the logits crosses that node, else ``skip``; null without one.
         linearizer: how the parts around the cut were made affine: ``taylor``, ``averaged``, or null.
         reference: the Monte Carlo run compared with.
         per_class: tightness per logit.
@@ -174,6 +175,7 @@ class MomentEntry(Record):
     sigma_model: tuple[float, ...]
     engine: str
     cut: str | None
+    cut_kind: Literal["cut", "skip"] | None
     linearizer: Literal["taylor", "averaged"] | None
     reference: ReferenceEntry
     per_class: tuple[ClassMoments, ...]

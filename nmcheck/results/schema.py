@@ -1,4 +1,4 @@
-"""The JSON Schema of the report, which ships with the package."""
+"""The JSON Schemas of the reports, which ship with the package."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ from typing import Any
 def report_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) that every JSON report of ``schema_version`` 1 obeys."""
     return json.loads((files("nmcheck.results") / "report-v1.schema.json").read_text(encoding="utf-8"))
+
+
+def inspection_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) that every JSON inspection of ``schema_version`` 1 obeys."""
+    return json.loads((files("nmcheck.results") / "inspection-v1.schema.json").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nmcheck.affine import AffineMap, AffineReluAffine
-from nmcheck.moments.affine_relu_affine import gram_matrix, output_mean, output_variance, pre_activation
+from nmcheck.moments.affine_relu_affine import GaussianInput, gram_matrix, output_mean, output_variance
 from nmcheck.moments.reference import control_variate
 from nmcheck.moments.tightness import SampledMoments, per_class
 
@@ -25,9 +25,9 @@ def scores(network: AffineReluAffine, images: Tensor) -> list[float]:
         analytic: list[tuple[Tensor, Tensor]] = []
         sampled: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         for row, image in enumerate(images):
-            pre = pre_activation(network.inner, gram, image, sigma)
-            analytic.append((output_mean(network.outer, pre), output_variance(network.outer, pre)))
-            jacobian = (network.outer.weight * (pre.mean > 0)) @ network.inner.weight
+            x = GaussianInput(image, sigma)
+            analytic.append((output_mean(network, x, gram), output_variance(network, x, gram)))
+            jacobian = network.jacobian(image)
             run = control_variate(
                 network, image, sigma, jacobian, pairs=PAIRS, label=0, seed=1000 * level + row, batch_size=1000
             )
@@ -45,13 +45,15 @@ def agree(found: list[float]) -> bool:
     return max(found) < 4 and float(np.mean(np.array(found) < 2)) >= 0.9
 
 
-def test_moments_of_a_random_network_agree_with_the_reference() -> None:
+@pytest.mark.parametrize("with_skip", [False, True])
+def test_moments_of_a_random_network_agree_with_the_reference(with_skip: bool) -> None:
     generator = torch.Generator().manual_seed(21)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    network = AffineReluAffine(AffineMap(normal(60, 30) / 5, normal(60)), AffineMap(normal(10, 60) / 8, normal(10)))
+    maps = AffineMap(normal(60, 30) / 5, normal(60)), AffineMap(normal(10, 60) / 8, normal(10))
+    network = AffineReluAffine(*maps, skip=normal(10, 30) / 5 if with_skip else None)
     found = scores(network, torch.rand(60, 30, generator=generator, dtype=torch.float64))
     assert len(found) == 80
     assert agree(found)

@@ -1,9 +1,15 @@
 import pytest
 import torch
 
-from nmcheck.affine import AffineMap
-from nmcheck.moments.affine_relu_affine import PreActivation, gram_matrix, output_variance, pre_activation
-from nmcheck.moments.kernel import relu_kernel
+from nmcheck.affine import AffineMap, AffineReluAffine
+from nmcheck.moments.affine_relu_affine import (
+    GaussianInput,
+    PreActivation,
+    gram_matrix,
+    output_variance,
+    pre_activation,
+)
+from nmcheck.moments.kernel import relu_covariance, relu_kernel
 from nmcheck.moments.lemma4 import lemma4_product, lemma4_variance
 from nmcheck.moments.normal import relu_of_shifted_normal
 
@@ -53,8 +59,9 @@ def test_variance_is_right_where_correlations_are_small() -> None:
     weight[:, 0] = 0.0
     inner.weight[1] = 0.0  # a unit without noise
     outer = AffineMap(weight, torch.tensor([5.0, -5.0, 0.0], dtype=torch.float64))
-    pre = pre_activation(inner, gram_matrix(inner), torch.zeros(400, dtype=torch.float64), 0.7)
-    torch.testing.assert_close(lemma4_variance(outer, pre), output_variance(outer, pre), rtol=1e-8, atol=0)
+    x, gram = GaussianInput(torch.zeros(400, dtype=torch.float64), 0.7), gram_matrix(inner)
+    found = lemma4_variance(outer, pre_activation(inner, x, gram))
+    torch.testing.assert_close(found, output_variance(AffineReluAffine(inner, outer), x, gram), rtol=1e-8, atol=0)
 
 
 def test_units_far_from_their_kink_keep_their_real_mean() -> None:
@@ -64,4 +71,5 @@ def test_units_far_from_their_kink_keep_their_real_mean() -> None:
     correlation = torch.full((4, 4), 0.3, dtype=torch.float64).fill_diagonal_(1.0)
     pre = PreActivation(mean, sd[:, None] * correlation * sd)
     outer = AffineMap(torch.ones(1, 4, dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
-    torch.testing.assert_close(lemma4_variance(outer, pre), output_variance(outer, pre), rtol=1e-3, atol=0)
+    exact = relu_covariance(mean, pre.covariance).sum().reshape(1)
+    torch.testing.assert_close(lemma4_variance(outer, pre), exact, rtol=1e-3, atol=0)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nmcheck.affine import AffineMap, AffineReluAffine
 from nmcheck.errors import UsageError
-from nmcheck.moments.affine_relu_affine import gram_matrix, output_mean, output_variance, pre_activation
+from nmcheck.moments.affine_relu_affine import GaussianInput, gram_matrix, output_mean, output_variance
 from nmcheck.moments.reference import ReferenceMoments, control_variate, plain
 
 SIGMA = 0.8
@@ -23,13 +23,9 @@ def small_network() -> AffineReluAffine:
     return AffineReluAffine(AffineMap(normal(6, 3), normal(6)), AffineMap(normal(2, 6), normal(2)))
 
 
-def jacobian(network: AffineReluAffine) -> Tensor:
-    return (network.outer.weight * (network.inner(CENTRE) > 0)) @ network.inner.weight
-
-
 def truth(network: AffineReluAffine) -> tuple[Tensor, Tensor]:
-    pre = pre_activation(network.inner, gram_matrix(network.inner), CENTRE, SIGMA)
-    return output_mean(network.outer, pre), output_variance(network.outer, pre)
+    x, gram = GaussianInput(CENTRE, SIGMA), gram_matrix(network.inner)
+    return output_mean(network, x, gram), output_variance(network, x, gram)
 
 
 def sampled(method: str, seed: int, batch_size: int = 512) -> ReferenceMoments:
@@ -37,7 +33,7 @@ def sampled(method: str, seed: int, batch_size: int = 512) -> ReferenceMoments:
     if method == "plain":
         return plain(network, CENTRE, SIGMA, samples=500, label=0, seed=seed, batch_size=batch_size)
     return control_variate(
-        network, CENTRE, SIGMA, jacobian(network), pairs=250, label=0, seed=seed, batch_size=batch_size
+        network, CENTRE, SIGMA, network.jacobian(CENTRE), pairs=250, label=0, seed=seed, batch_size=batch_size
     )
 
 
@@ -61,7 +57,7 @@ def test_estimates_are_unbiased_and_their_intervals_cover(method: str) -> None:
 
 def test_control_variate_is_the_sharper_of_the_two_where_the_network_is_nearly_linear() -> None:
     network = small_network()
-    pairs = control_variate(network, CENTRE, 0.02, jacobian(network), pairs=500, label=0, seed=0)
+    pairs = control_variate(network, CENTRE, 0.02, network.jacobian(CENTRE), pairs=500, label=0, seed=0)
     single = plain(network, CENTRE, 0.02, samples=1000, label=0, seed=0)
     assert (pairs.mean_se < 0.3 * single.mean_se).all()
     assert (pairs.variance_se < 0.6 * single.variance_se).all()
@@ -101,7 +97,7 @@ def test_flips_are_counted_on_independent_samples_only() -> None:
         seen.append(x)
         return network(x)
 
-    run = control_variate(watched, CENTRE, SIGMA, jacobian(network), pairs=300, label=1, seed=2, batch_size=600)
+    run = control_variate(watched, CENTRE, SIGMA, network.jacobian(CENTRE), pairs=300, label=1, seed=2, batch_size=600)
     assert len(seen) == 1
     plus, minus = seen[0].chunk(2)
     torch.testing.assert_close(plus + minus, 2 * CENTRE.expand(300, 3))
@@ -125,6 +121,6 @@ def test_noise_has_the_type_of_the_input() -> None:
 def test_too_few_samples_are_refused() -> None:
     network = small_network()
     with pytest.raises(UsageError, match="at least 500"):
-        control_variate(network, CENTRE, SIGMA, jacobian(network), pairs=249, label=0, seed=0)
+        control_variate(network, CENTRE, SIGMA, network.jacobian(CENTRE), pairs=249, label=0, seed=0)
     with pytest.raises(UsageError, match="at least 250"):
         plain(network, CENTRE, SIGMA, samples=249, label=0, seed=0)

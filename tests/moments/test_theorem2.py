@@ -3,8 +3,14 @@ import math
 import pytest
 import torch
 
-from nmcheck.affine import AffineMap
-from nmcheck.moments.affine_relu_affine import PreActivation, gram_matrix, output_variance, pre_activation
+from nmcheck.affine import AffineMap, AffineReluAffine
+from nmcheck.moments.affine_relu_affine import (
+    GaussianInput,
+    PreActivation,
+    gram_matrix,
+    output_variance,
+    pre_activation,
+)
 from nmcheck.moments.theorem2 import theorem2_variance
 
 
@@ -18,7 +24,7 @@ def maps(bias: float) -> tuple[AffineMap, AffineMap]:
 
 def test_it_is_the_papers_double_sum_less_the_squared_mean() -> None:
     inner, outer = maps(1.0)
-    pre = pre_activation(inner, gram_matrix(inner), torch.ones(12, dtype=torch.float64), 0.3)
+    pre = pre_activation(inner, GaussianInput(torch.ones(12, dtype=torch.float64), 0.3), gram_matrix(inner))
     covariance, sd = pre.covariance.tolist(), pre.sd.tolist()
     expected = []
     for weights in outer.weight.tolist():
@@ -35,17 +41,18 @@ def test_it_is_the_papers_double_sum_less_the_squared_mean() -> None:
 
 def test_it_is_exact_for_zero_mean_and_wrong_for_any_other() -> None:
     inner, outer = maps(0.0)
-    gram, zero = gram_matrix(inner), torch.zeros(12, dtype=torch.float64)
-    pre = pre_activation(inner, gram, zero, 0.3)
-    torch.testing.assert_close(theorem2_variance(outer, pre), output_variance(outer, pre), rtol=1e-10, atol=0)
-    shifted = pre_activation(inner, gram, zero + 1.0, 0.3)
-    torch.testing.assert_close(theorem2_variance(outer, shifted), theorem2_variance(outer, pre))
-    assert not torch.allclose(theorem2_variance(outer, shifted), output_variance(outer, shifted), rtol=0.1)
+    gram, network = gram_matrix(inner), AffineReluAffine(inner, outer)
+    x = GaussianInput(torch.zeros(12, dtype=torch.float64), 0.3)
+    published = theorem2_variance(outer, pre_activation(inner, x, gram))
+    torch.testing.assert_close(published, output_variance(network, x, gram), rtol=1e-10, atol=0)
+    shifted = GaussianInput(x.mean + 1.0, 0.3)
+    torch.testing.assert_close(theorem2_variance(outer, pre_activation(inner, shifted, gram)), published)
+    assert not torch.allclose(published, output_variance(network, shifted, gram), rtol=0.1)
 
 
 def test_the_second_bias_does_not_enter() -> None:
     inner, outer = maps(1.0)
-    pre = pre_activation(inner, gram_matrix(inner), torch.ones(12, dtype=torch.float64), 0.3)
+    pre = pre_activation(inner, GaussianInput(torch.ones(12, dtype=torch.float64), 0.3), gram_matrix(inner))
     assert torch.equal(theorem2_variance(AffineMap(outer.weight, 0 * outer.bias), pre), theorem2_variance(outer, pre))
 
 

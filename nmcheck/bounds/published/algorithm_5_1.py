@@ -70,9 +70,8 @@ class PublishedRadii:
 
 @dataclass(frozen=True)
 class _HiddenLayer:
-    """A dense layer and its activation; names of the values in front, between and behind."""
+    """A dense layer and its activation: the name of the value between them, and the activation's operator."""
 
-    source: str
     pre_activation: str
     activation: str
 
@@ -159,7 +158,7 @@ class _Backward:
             after_dense, source = self._dense_layer(start + 1)
             if source is None:
                 break
-            hidden.insert(0, _HiddenLayer(source, activation.inputs[0], activation.op))
+            hidden.insert(0, _HiddenLayer(activation.inputs[0], activation.op))
             weights.insert(0, self.constants.matrix(source, activation.inputs[0]))
             kappa = self._theorem_4_2(hidden, weights, delta)
             verdict = theorem_4_2.statement([layer.activation for layer in hidden])

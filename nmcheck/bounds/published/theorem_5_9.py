@@ -30,16 +30,6 @@ def lemma_5_11(layer: LocalResponseNormalization, largest: Float[Tensor, " image
     ) + 2 * largest * a * b * k ** (-b - 1)
 
 
-def mixed_second_derivative(layer: LocalResponseNormalization, x: Float[Tensor, " channels"], i: int) -> float:
-    """The derivative of output ``i`` by the channels next to it on either side, which Lemma 5.11 takes for zero.
-
-    4 a^2 b (b + 1) x_i x_{i-1} x_{i+1} D_i^(-b-2).
-    """
-    a, b = layer.alpha / layer.size, layer.beta
-    denominator = layer.denominators(x.unsqueeze(0))[0, i]
-    return (4 * a**2 * b * (b + 1) * x[i] * x[i - 1] * x[i + 1] * denominator ** (-b - 2)).item()
-
-
 def gradient_norms(
     layer: LocalResponseNormalization, x: Float[Tensor, "images channels *pixels"]
 ) -> Float[Tensor, "images channels *pixels"]:

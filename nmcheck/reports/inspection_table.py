@@ -1,0 +1,156 @@
+"""An inspection as tables for a person."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.text import Text
+
+from nmcheck.reports.layout import PIPE_WIDTH, draw, header, new_table, paragraph, settle
+from nmcheck.results.inspection import CutEntry, FoundNormalization, Inspection
+
+LONGEST = 40
+"""Rows of the longest list of cuts shown whole."""
+CHEAPEST = 10
+"""Skips shown where the list is longer."""
+NAMED = 3
+"""Layers named of each kind of normalization."""
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def inspection_table(
+    found: Inspection, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8"
+) -> str:
+    """The inspection as text, ending in a newline.
+
+    Args:
+        found: what to show.
+        width: columns to use; tables whose digits need more get more.
+        color: whether to write terminal colours.
+        encoding: what the text will be written in; outside of Unicode the frames are drawn in ASCII.
+    """
+    parts: list[RenderableType] = [_header(found)]
+    parts += [Text(reason, style="yellow") for reason in found.reasons]
+    parts += ["", *_operators(found), "", *_normalization(found.normalization), "", *_cuts(found.cuts)]
+    parts += ["", *(paragraph(f"Note: {note}") for note in found.notes)] if found.notes else []
+    return draw(parts, width, color=color, encoding=encoding)
+
+
+def memory(size: int) -> str:
+    """A number of bytes to three digits, in powers of 1000."""
+    value, unit = float(size), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    if unit == 0:
+        return f"{size} B"
+    decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{decimals}f} {_UNITS[unit]}"
+
+
+def _header(found: Inspection) -> RenderableType:
+    model = found.model
+    batches = {"any": "any batch", "none": "no batch axis"}
+    rows = (
+        ("model", f"{model.path}  (opset {model.opset}{', ' + model.producer if model.producer else ''})"),
+        ("fingerprint", model.fingerprint[:16]),
+        (
+            "input",
+            f"{model.input}: {_shape(model.input_shape)}, {batches.get(model.batch, f'batches of {model.batch}')}",
+        ),
+        ("logits", f"{model.logits}: {_count(model.classes, 'class', 'classes')}"),
+        (
+            "size",
+            f"{_count(model.nodes, 'node')}, {_count(model.weights, 'weight')} ({memory(model.weight_bytes)})",
+        ),
+        ("ReLUs", _relus(found)),
+    )
+    possible = found.analyzable
+    verdict = [("execute", possible.execute), ("moments", possible.moments), ("bounds", possible.bounds)]
+    return header(
+        found.tool,
+        [*((key, Text(value)) for key, value in rows), *((key, _yes_or_no(value)) for key, value in verdict)],
+    )
+
+
+def _relus(found: Inspection) -> str:
+    if not found.cuts:
+        return str(found.relus)
+    cuts = sum(entry.kind == "cut" for entry in found.cuts)
+    cheapest = min(found.cuts, key=lambda entry: entry.dense_bytes)
+    return (
+        f"{found.relus:,}: {_count(cuts, 'cut')}, {_count(len(found.cuts) - cuts, 'skip')}; "
+        f"the least memory takes {cheapest.node} ({cheapest.kind}, {memory(cheapest.dense_bytes)})"
+    )
+
+
+def _operators(found: Inspection) -> list[RenderableType]:
+    table = new_table("Operators", "operator", "nodes", "execute", "moments", "bounds")
+    for entry in found.operators:
+        name = f"{entry.domain}.{entry.op}" if entry.domain else entry.op
+        marks = (_mark(possible) for possible in (entry.execute, entry.moments, entry.bounds))
+        table.add_row(escape(name), f"{entry.count:,}", *marks)
+    if not found.operators:
+        return [paragraph("Operators: none; the output does not depend on the input.")]
+    return [settle(table, 0)]
+
+
+def _normalization(entries: tuple[FoundNormalization, ...]) -> list[RenderableType]:
+    if not entries:
+        return [paragraph("Normalization: none found.")]
+    groups: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        groups.setdefault((entry.kind, entry.recognized_from), []).append(entry.node)
+    lines = []
+    for (kind, recognized_from), nodes in groups.items():
+        named = ", ".join(nodes[:NAMED]) + (f", ... {nodes[-1]}" if len(nodes) > NAMED else "")
+        found_as = ", spelled out" if recognized_from == "pattern" else ""
+        lines.append(Text(f"Normalization: {len(nodes):,} {kind}{found_as} ({named})"))
+    return lines
+
+
+def _cuts(entries: tuple[CutEntry, ...]) -> list[RenderableType]:
+    if not entries:
+        return [paragraph("Cuts: none; no ReLU stands between the input and the logits.")]
+    shown = _shown(entries)
+    table = new_table("Cuts", "node", "kind", "p", "n", "d", "memory", names=2)
+    for entry in shown:
+        row = (f"{entry.p:,}", f"{entry.n:,}", f"{entry.d:,}", memory(entry.dense_bytes))
+        table.add_row(escape(entry.node), entry.kind, *row)
+    parts: list[RenderableType] = [settle(table, 0), ""]
+    if len(shown) < len(entries):
+        left = _count(len(entries) - len(shown), "skip")
+        parts.append(Text(f"... and {left} that take no less memory than these; --format json lists them all."))
+    parts.append(
+        paragraph(
+            "cut: every path from the input to the logits crosses this ReLU; skip: paths lead around it, and an affine "
+            "one stands for them. p: units of the ReLU, n: inputs, d: logits; memory: the matrices of its affine model "
+            "in float64, p x n and d x p (for a skip also d x n), for one image."
+        )
+    )
+    return parts
+
+
+def _shown(entries: tuple[CutEntry, ...]) -> list[CutEntry]:
+    """All cuts; of many skips those that take the least memory; in the order of the graph."""
+    if len(entries) <= LONGEST:
+        return list(entries)
+    skips = sorted((entry for entry in entries if entry.kind == "skip"), key=lambda entry: entry.dense_bytes)
+    kept = {entry.node for entry in skips[:CHEAPEST]}
+    return [entry for entry in entries if entry.kind == "cut" or entry.node in kept]
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) if shape else "a single number"
+
+
+def _count(number: int, name: str, plural: str = "") -> str:
+    return f"{number:,} {name if number == 1 else plural or name + 's'}"
+
+
+def _mark(possible: bool) -> str:
+    return "[green]yes[/green]" if possible else "[red]no[/red]"
+
+
+def _yes_or_no(possible: bool) -> Text:
+    return Text("yes", style="green") if possible else Text("no", style="red")

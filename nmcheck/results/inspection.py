@@ -1,0 +1,155 @@
+"""What is in a model's graph, which analyses it admits, and where it can be cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nmcheck.results.model import ToolEntry
+from nmcheck.results.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectedModel(Record):
+    """The model inspected.
+
+    Attributes:
+        path: the file as the user named it.
+        fingerprint: sha256 over the graph and all weight bytes, external ones too.
+        opset: version of ONNX's own operator set in the file.
+        producer: name and version of the exporter, empty if the file does not say.
+        input: name of the value the sample enters by.
+        input_shape: shape of one sample as the graph takes it, a batch axis counted as 1.
+        batch: ``any``, ``none`` if the input has no batch axis, or the batch size the file insists on.
+        logits: name of the value read as logits.
+        classes: number of logits.
+        nodes: number of nodes whose output depends on the sample, each recognized pattern counted as one.
+        weights: floating-point numbers among the constants these nodes read.
+        weight_bytes: what those take in memory.
+    """
+
+    path: str
+    fingerprint: str
+    opset: int
+    producer: str
+    input: str
+    input_shape: tuple[int, ...]
+    batch: str
+    logits: str
+    classes: int
+    nodes: int
+    weights: int
+    weight_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorEntry(Record):
+    """One operator of the graph and who can deal with all its nodes.
+
+    Nodes behind the logits, such as a final softmax, are left out of moments and bounds and so never in their way.
+
+    Attributes:
+        op: operator type.
+        domain: operator domain, empty for ONNX's own.
+        count: number of its nodes.
+        execute: whether nmcheck executes all of them.
+        moments: whether moments can pass through all of them.
+        bounds: whether certified bounds can pass through all of them.
+        reason: who cannot, at which node and why, a sentence each; empty if all three can.
+    """
+
+    op: str
+    domain: str
+    count: int
+    execute: bool
+    moments: bool
+    bounds: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutEntry(Record):
+    """A ReLU that the network can be linearized around: R(x) ~ B relu(A x + c1) + c2, plus C x for a skip.
+
+    Attributes:
+        node: unique name of the node.
+        index: position of the node in the file.
+        outputs: names of the values the node writes.
+        kind: ``cut`` if every path from the input to the logits crosses it, else ``skip``.
+        p: units of the ReLU.
+        n: elements of the input.
+        d: number of logits.
+        dense_bytes: what A (p x n), B (d x p) and for a skip C (d x n) take in float64, for one image.
+    """
+
+    node: str
+    index: int
+    outputs: tuple[str, ...]
+    kind: Literal["cut", "skip"]
+    p: int
+    n: int
+    d: int
+    dense_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundNormalization(Record):
+    """One normalization layer.
+
+    Attributes:
+        node: unique name of the node.
+        index: position of the node in the file; for a pattern, that of its last member.
+        outputs: names of the values the node writes.
+        kind: its operator type, for example ``BatchNormalization`` or ``LRN``.
+        recognized_from: ``op`` if the file has the operator, ``pattern`` if it was found spelled out.
+    """
+
+    node: str
+    index: int
+    outputs: tuple[str, ...]
+    kind: str
+    recognized_from: Literal["op", "pattern"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analyzable(Record):
+    """What is possible for the model as a whole.
+
+    Attributes:
+        execute: whether nmcheck runs it; without that, nothing else is possible.
+        moments: whether it has analytic moments.
+        bounds: whether it has a certified radius.
+    """
+
+    execute: bool
+    moments: bool
+    bounds: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection(Record):
+    """Everything one inspection found.
+
+    Attributes:
+        schema_version: version of this layout.
+        tool: the program that wrote it.
+        model: the model inspected.
+        operators: one entry per operator, in the order of first use.
+        relus: number of ReLU nodes.
+        cuts: one entry per ReLU that the logits depend on, from the input on.
+        normalization: one entry per normalization layer, in order.
+        analyzable: what is possible for the model as a whole.
+        reasons: why something is not possible, a sentence each, led by who cannot.
+        notes: what loading assumed or changed, a sentence each.
+    """
+
+    schema_version: Literal[1] = 1
+    tool: ToolEntry
+    model: InspectedModel
+    operators: tuple[OperatorEntry, ...]
+    relus: int
+    cuts: tuple[CutEntry, ...]
+    normalization: tuple[FoundNormalization, ...]
+    analyzable: Analyzable
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
