@@ -5,12 +5,19 @@ only by what needs it.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nmcheck.checks.analyze import analyze
+    from nmcheck.checks.inspect import inspect
+    from nmcheck.checks.options import AnalyzeOptions
+    from nmcheck.execute.program import Program
+    from nmcheck.graph.load import load_graph
 
 __version__ = "0.1.0"
 
 _PUBLIC: dict[str, str] = {
-    "AnalyzeOptions": "nmcheck.checks.analyze",
+    "AnalyzeOptions": "nmcheck.checks.options",
     "analyze": "nmcheck.checks.analyze",
     "inspect": "nmcheck.checks.inspect",
     "load_graph": "nmcheck.graph.load",

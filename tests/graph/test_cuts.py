@@ -1,12 +1,14 @@
 """Cuts are the ReLUs on every path, in order."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from models import mlp, model, node, residual, small_lenet, weights, write
 from onnx import helper
+from residual_network import residual_network
 
-from nmcheck.graph.cuts import relu_cuts
+from nmcheck.graph.cuts import relu_cuts, relu_skips
 from nmcheck.graph.load import load_graph
 
 
@@ -52,12 +54,35 @@ def paths(graph, value):
     return [[*path, node.name] for source in graph.live_inputs(node) for path in paths(graph, source)]
 
 
-@pytest.mark.parametrize("made", [mlp(), residual(), small_lenet()], ids=["mlp", "residual", "lenet"])
+@pytest.mark.parametrize(
+    "made", [mlp(), residual(), small_lenet(), residual_network()], ids=["mlp", "residual", "lenet", "blocks"]
+)
 def test_equals_the_definition(tmp_path, made):
     graph = load_graph(write(made, tmp_path))
     every = paths(graph, graph.logits)
     on_all = [n.name for n in graph.nodes if n.op == "Relu" and all(n.name in path for path in every)]
     assert [cut.name for cut in relu_cuts(graph)] == on_all
+    on_some = [n.name for n in graph.nodes if n.op == "Relu" and any(n.name in path for path in every)]
+    assert [skip.name for skip in relu_skips(graph)] == [name for name in on_some if name not in on_all]
+
+
+def test_skips_are_the_other_relus_of_the_logits(tmp_path):
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"], "left"),
+        helper.make_node("Neg", ["x"], ["n"]),
+        helper.make_node("Relu", ["n"], ["b"], "right"),
+        helper.make_node("Concat", ["a", "b"], ["c"], axis=1),
+        helper.make_node("Relu", ["c"], ["y"], "end"),
+    ]
+    graph = load_graph(write(model(nodes, ("N", 3)), tmp_path))
+    assert [[n.name for n in found] for found in (relu_cuts(graph), relu_skips(graph))] == [["end"], ["left", "right"]]
+
+
+def test_a_relu_behind_the_logits_is_neither(tmp_path):
+    nodes = [node("Gemm", ["x", "w"], ["z"]), node("Relu", ["z"], ["y"])]
+    graph = load_graph(write(model(nodes, ("N", 4), {"w": weights(4, 3)}), tmp_path))
+    before = replace(graph, logits="z")
+    assert relu_cuts(before) == relu_skips(before) == ()
 
 
 def test_shared_models(shared_models):
