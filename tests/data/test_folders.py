@@ -80,4 +80,4 @@ def test_without_pillow_the_sentence_says_what_to_install(tmp_path):
         with pytest.raises(DataError, match=r"pip install 'nmcheck\[images\]'"):
             pillow_decoder(tmp_path)
     else:
-        pytest.skip("Pillow is installed")
+        pytest.skip(reason="Pillow is installed")
