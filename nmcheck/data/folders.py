@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -58,13 +57,13 @@ def pillow_decoder(folder: Path) -> Decode:
     Raises:
         DataError: if Pillow is not installed.
     """
-    if find_spec("PIL") is None:
+    try:
+        from PIL import Image  # pyright: ignore[reportMissingImports] - an optional dependency
+    except ImportError as error:
         raise DataError(
             f"{folder} looks like a folder of image files, and reading those needs Pillow, which is not installed; "
             "install it with: pip install 'nmcheck[images]'."
-        )
-    # An optional dependency: the check above is what a user without it meets.
-    from PIL import Image  # pyright: ignore[reportMissingImports]
+        ) from error
 
     def decode(path: Path) -> np.ndarray:
         try:
