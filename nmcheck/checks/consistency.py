@@ -22,15 +22,21 @@ def check_consistency(case: Case, session: ReferenceSession, advance: Callable[[
     """Compare the file's own output, every image used, with our float32 execution of it.
 
     Raises:
-        ModelError: they differ by more than ``TOLERANCE``.
+        ModelError: they differ by more than ``TOLERANCE``, or the file's output for an image is not finite.
     """
-    worst = 0.0
+    differences: list[float] = []
     for rows in np.array_split(np.arange(len(case.pixels)), max(1, len(case.pixels) // 50)):
         ours = case.single.output(case.images[torch.from_numpy(rows).to(case.device)].float())
         theirs = session.run(model_input(case, case.pixels[rows]))
-        for mine, reference in zip(ours.cpu().numpy(), theirs, strict=True):
-            worst = max(worst, relative_difference(mine, reference))
+        for row, mine, reference in zip(rows, ours.cpu().numpy(), theirs, strict=True):
+            if not np.isfinite(reference).all():
+                raise ModelError(
+                    f"{case.graph.model.path}: onnxruntime's output for image {case.positions[row]} of the data is "
+                    "NaN or infinite; check the model's weights and the --scale of its input."
+                )
+            differences.append(relative_difference(mine, reference))
         advance(len(rows))
+    worst = float(np.max(differences))
     # A NaN compares false with everything, so the test is for agreement.
     if not worst <= TOLERANCE:
         raise ModelError(
