@@ -169,8 +169,8 @@ def normalization_entries() -> tuple[NormalizationEntry, ...]:
             kappa_in=0.0976,
             kappa_out=0.1868,
             noise_gain=(
-                NoiseGain(sigma_pixel=0.05, gain=0.4213, gain_se=0.0123),
-                NoiseGain(sigma_pixel=0.1, gain=0.4388, gain_se=0.0131),
+                NoiseGain(sigma_pixel=0.05, gain=0.4213, gain_se=0.0123, draws=32),
+                NoiseGain(sigma_pixel=0.1, gain=0.4388, gain_se=0.0131, draws=32),
             ),
             removal="identity",
             radius_with=0.034712,
@@ -187,13 +187,14 @@ def normalization_entries() -> tuple[NormalizationEntry, ...]:
             kappa_in=0.0976,
             kappa_out=0.3933,
             noise_gain=(
-                NoiseGain(sigma_pixel=0.05, gain=3.021, gain_se=0.012),
+                NoiseGain(sigma_pixel=0.05, gain=3.021, gain_se=0.012, draws=32),
                 NoiseGain(
                     sigma_pixel=0.1,
                     gain=None,
                     gain_reason="the noise at the layer's input is zero",
                     gain_se=None,
                     gain_se_reason="there is no gain",
+                    draws=32,
                 ),
             ),
             removal="folded",

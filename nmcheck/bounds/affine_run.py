@@ -7,6 +7,7 @@ gets the same constants whether or not somebody folded it by hand; a run small e
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,10 @@ from nmcheck.bounds.structure import PASS_THROUGH, SCALES, SHIFTS, repetition, s
 from nmcheck.errors import UnsupportedError
 from nmcheck.execute.program import Program
 from nmcheck.graph.ir import Graph, Node
+
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "Mul", "Div"})
+_PRODUCT_ROUNDING = 1e-12
+"""Relative to the product of the layers' norms: above the rounding of a product of matrices of thousands of columns."""
 
 _CHUNK_ENTRIES = 2**22
 """Entries of a Jacobian computed at a time."""
@@ -135,8 +140,17 @@ class LayerConstants:
         if source not in self._distances:
             distances = pair_distances(self.matrix(source, self.graph.logits))
             _finite(NormBound(distances.max().item(), "distances"), f"what stands between {source} and the logits")
-            self._distances[source] = distances * (1 + ALLOWANCE)
+            self._distances[source] = distances * (1 + ALLOWANCE) + self._cancellation(source)
         return self._distances[source]
+
+    def _cancellation(self, source: str) -> Tensor:
+        """What rounding may have hidden in a difference of rows, where the rows are a product of several weights."""
+        nodes = affine_run(self.graph, self.graph.logits, (source,)).nodes
+        classes = math.prod(self.graph.shapes[self.graph.logits])
+        if sum(node.op in _WEIGHTED for node in nodes) < 2:
+            return torch.zeros((classes, classes), dtype=torch.float64)
+        size = math.prod(self.node(node).value for node in nodes)
+        return _PRODUCT_ROUNDING * size * (1 - torch.eye(classes, dtype=torch.float64))
 
     def _compute(self, run: AffineRun) -> NormBound:
         if not run.nodes:
@@ -150,7 +164,11 @@ class LayerConstants:
         blocks = [_block_bound(self, block) for block in _blocks(self.graph, run.nodes)]
         if not blocks:
             return NormBound(1.0, "exact")
-        bound = NormBound(math.prod(block.value for block in blocks), " x ".join(block.method for block in blocks))
+        product = math.prod(block.value for block in blocks)
+        if all(block.value > 0 for block in blocks):
+            # An underflow would turn a small constant into none at all.
+            product = max(product, sys.float_info.min)
+        bound = NormBound(product, " x ".join(block.method for block in blocks))
         shapes = self.graph.shapes
         if len(blocks) > 1 and has_exact_norm(math.prod(shapes[run.source]), math.prod(shapes[run.target])):
             exact = dense_bound(self.matrix(run.source, run.target))
@@ -184,9 +202,10 @@ def _uniform_factor(graph: Graph, node: Node) -> float | None:
 def _channel_scale(graph: Graph, node: Node, axis: int) -> Tensor | None:
     """Factors a channel of a normalization or scale whose channels lie along ``axis``; None for other nodes."""
     shape = graph.shapes[graph.live_inputs(node)[0]]
+    moved = len(graph.shapes[node.outputs[0]]) != len(shape)
     if node.op == "BatchNormalization":
-        return normalization_factors(graph, node) if axis % len(shape) == 1 else None
-    if node.op not in SCALES | SHIFTS or repetition(graph, node, graph.live_inputs(node)[0]) != 1:
+        return normalization_factors(graph, node) if axis % len(shape) == 1 and not moved else None
+    if moved or node.op not in SCALES | SHIFTS or repetition(graph, node, graph.live_inputs(node)[0]) != 1:
         return None
     channels = shape[axis]
     if node.op in SHIFTS:

@@ -32,6 +32,14 @@ def _elu(node: Node) -> float:
     return max(1.0, abs(number(node, "alpha", 1.0)))
 
 
+def _celu(node: Node) -> float:
+    # max(0, x) + min(0, a (exp(x/a) - 1)): for a <= 0 the slope exp(x/a) has no limit.
+    alpha = number(node, "alpha", 1.0)
+    if not alpha > 0:
+        raise ValueError(f"its slope has no limit for alpha = {alpha}.")
+    return 1.0
+
+
 def _selu(node: Node) -> float:
     alpha = abs(number(node, "alpha", 1.67326319217681884765625))
     return abs(number(node, "gamma", 1.05070102214813232421875)) * max(1.0, alpha) * (1 + 1e-12)
@@ -49,7 +57,7 @@ SLOPES: Mapping[str, Callable[[Node], float]] = {
     "Relu": _constant(1.0),
     "LeakyRelu": _leaky,
     "Elu": _elu,
-    "Celu": _constant(1.0),
+    "Celu": _celu,
     "Selu": _selu,
     "Tanh": _constant(1.0),
     "Softplus": _constant(1.0),
@@ -75,8 +83,11 @@ def elementwise_bound(node: Node) -> NormBound:
 
     Raises:
         KeyError: the operator is not in ``SLOPES``.
+        ValueError: its attributes give it no finite slope.
     """
+    numbers = [value for value in node.attributes.values() if isinstance(value, float)]
     slope = SLOPES[node.op](node)
-    if not math.isfinite(slope):
-        raise ValueError(f"{node.name}: slope {slope}")
+    # max() passes over a NaN, so the attributes are looked at themselves.
+    if not all(map(math.isfinite, [*numbers, slope])):
+        raise ValueError("its slope is not finite.")
     return NormBound(slope, "largest slope")

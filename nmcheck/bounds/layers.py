@@ -103,6 +103,10 @@ def _check(graph: Graph, node: Node) -> None:
         raise ValueError("Lp pooling with p < 1 is not Lipschitz.")
     if node.op == "LRN":
         lrn_of(node)
+    if node.op in SLOPES:
+        elementwise_bound(node)
+    if node.op == "PRelu" and not np.isfinite(np.asarray(graph.constants[node.inputs[1]], dtype=np.float64)).all():
+        raise ValueError("its slope is not finite.")
 
 
 def lrn_of(node: Node) -> LocalResponseNormalization:
@@ -259,7 +263,8 @@ def _broadcast(graph: Graph, node: Node) -> NormBound:
 
 
 def _prelu(graph: Graph, node: Node) -> NormBound:
-    return NormBound(max(1.0, weights_of(graph, node, 1).abs().max().item()), "largest slope")
+    # torch's max keeps a NaN, where Python's passes over it.
+    return NormBound(weights_of(graph, node, 1).abs().max().clamp(min=1.0).item(), "largest slope")
 
 
 def _elementwise(_graph: Graph, node: Node) -> NormBound:

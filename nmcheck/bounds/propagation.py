@@ -102,7 +102,7 @@ def propagate(constants: LayerConstants, path: Route, lrn_constant: LrnConstant 
         reach[source][row] = 1.0
     for step in path.steps:
         if step.run is not None:
-            reach[step.target] = reach.get(step.run.source, zero) * constants.run(step.run).value
+            reach[step.target] = _times(reach.get(step.run.source, zero), constants.run(step.run).value)
             continue
         moved = [reach.get(value, zero) for value in graph.live_inputs(step.node)]
         if len(moved) > 1:
@@ -110,8 +110,16 @@ def propagate(constants: LayerConstants, path: Route, lrn_constant: LrnConstant 
         elif step.node.op == "LRN" and lrn_constant is not None:
             reach[step.target] = moved[0] * lrn_constant(step.node, torch.linalg.vector_norm(moved[0], dim=0))
         else:
-            reach[step.target] = moved[0] * constants.node(step.node).value
+            reach[step.target] = _times(moved[0], constants.node(step.node).value)
     return reach.get(path.target, zero)
+
+
+def _times(reach: Tensor, constant: float) -> Tensor:
+    """The product; where two positive numbers underflow, the smallest normal number, which is above their product."""
+    product = reach * constant
+    if constant > 0:
+        product = torch.where(reach > 0, product.clamp(min=torch.finfo(product.dtype).tiny), product)
+    return product
 
 
 def joint_reach(

@@ -3,7 +3,8 @@
 Certificates are for real arithmetic on the stored weights. Everything is computed in float64, whose relative error in
 a norm of n numbers is of the order of n times 1e-16; a constant that took arithmetic to find is enlarged by a relative
 1e-6, which covers that many times over, and a logit difference is lowered by a 1e-9 part of the logits it came from.
-The deployed kernel's own float32 rounding is not covered.
+The deployed kernel's own float32 rounding is not covered, and neither are networks built to cancel: where intermediate
+values are more than about 1e6 times the logits they end in, rounding may eat more than the allowance.
 """
 
 from __future__ import annotations

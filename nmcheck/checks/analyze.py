@@ -54,7 +54,7 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         network = sampled_network(case, session)
         with progress.stage("Moments and their reference", len(case.pixels)) as advance:
             runs = run_moments(case, options, cut, network, advance)
-        moments = moment_entries(case, options, runs, network.description)
+        moments = moment_entries(case, options, runs, network)
     with progress.stage("Robustness bounds", None):
         bounds = timed_bounds(case)
     with progress.stage("Normalization effects", len(normalization_nodes(case.graph))) as advance:

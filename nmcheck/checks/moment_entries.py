@@ -10,6 +10,7 @@ import numpy as np
 from nmcheck.checks.case import Case
 from nmcheck.checks.moments import EngineRun, MomentRuns, stacked
 from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.checks.sampling import SampledNetwork
 from nmcheck.moments.flips import FlipInterval, pooled_clopper_pearson
 from nmcheck.moments.reference import ReferenceMoments
 from nmcheck.moments.tightness import SampledMoments, Tightness, floor, overall, per_class
@@ -25,10 +26,15 @@ from nmcheck.results import (
 NO_COVARIANCE = "this engine gives variances only, and a flip probability needs the logits' covariance"
 ONE_IMAGE = "a standard error over images needs at least two"
 NO_SPREAD = "the reference finds no variance in some logit"
-EXACT_REFERENCE = "the reference has no sampling error here, so there is nothing to compare an error with"
+UNRESOLVED = (
+    "the reference's standard error is at the rounding of its own arithmetic (hardly a noise sample crossed a kink), "
+    "so no error can be stated in units of it"
+)
 
 
-def moment_entries(case: Case, options: AnalyzeOptions, runs: MomentRuns, execution: str) -> tuple[MomentEntry, ...]:
+def moment_entries(
+    case: Case, options: AnalyzeOptions, runs: MomentRuns, network: SampledNetwork
+) -> tuple[MomentEntry, ...]:
     """One entry per noise level and engine, in the order asked for."""
     entries: list[MomentEntry] = []
     for sigma in options.sigmas:
@@ -39,7 +45,7 @@ def moment_entries(case: Case, options: AnalyzeOptions, runs: MomentRuns, execut
         reference = ReferenceEntry(
             method="plain" if options.reference == "plain" else "control-variate",
             n=options.reference_samples,
-            execution=execution,
+            execution=network.description,
             floor=FloorEntry(mean_er=lowest.mean_er, var_er=lowest.var_er),
         )
         for engine in options.engines:
@@ -54,7 +60,7 @@ def moment_entries(case: Case, options: AnalyzeOptions, runs: MomentRuns, execut
                     cut_kind=runs.cut_kind,
                     linearizer="taylor",
                     reference=reference,
-                    per_class=_per_class(run, sampled),
+                    per_class=_per_class(run, sampled, network.rounding),
                     overall=_overall(run, sampled, flips),
                     seconds_per_input=seconds,
                     forward_passes_per_input=seconds / runs.seconds_per_forward,
@@ -77,7 +83,7 @@ def _arrays(run: EngineRun) -> tuple[np.ndarray, np.ndarray]:
     return stacked([one.mean for one in run.moments]), stacked([one.variance for one in run.moments])
 
 
-def _per_class(run: EngineRun, sampled: SampledMoments) -> tuple[ClassMoments, ...]:
+def _per_class(run: EngineRun, sampled: SampledMoments, rounding: float) -> tuple[ClassMoments, ...]:
     mean, variance = _arrays(run)
     missing = _missing_variance(run)
     return tuple(
@@ -85,12 +91,12 @@ def _per_class(run: EngineRun, sampled: SampledMoments) -> tuple[ClassMoments, .
             class_=one.class_index,
             **_tightness(one, missing),
             mean_z=one.mean_z,
-            mean_z_reason=None if one.mean_z is not None else EXACT_REFERENCE,
+            mean_z_reason=None if one.mean_z is not None else UNRESOLVED,
             var_z=None if missing else one.var_z,
-            var_z_reason=missing or (None if one.var_z is not None else EXACT_REFERENCE),
+            var_z_reason=missing or (None if one.var_z is not None else UNRESOLVED),
             images=one.images,
         )
-        for one in per_class(mean, variance, sampled)
+        for one in per_class(mean, variance, sampled, rounding)
     )
 
 

@@ -20,12 +20,12 @@ class Gain:
     """sqrt(mean variance of the layer's outputs / mean variance of its inputs), over units and images.
 
     Attributes:
-        value: the ratio.
-        standard_error: by the jackknife over images; NaN for a single image.
+        value: the ratio; None where no noise reaches the layer.
+        standard_error: by the jackknife over images; None for a single image, or without a value.
     """
 
-    value: float
-    standard_error: float
+    value: float | None
+    standard_error: float | None
 
 
 def noise_gains(case: Case, nodes: tuple[Node, ...], sigma: float, level: int, seed: int) -> dict[str, Gain]:
@@ -47,9 +47,11 @@ def noise_gains(case: Case, nodes: tuple[Node, ...], sigma: float, level: int, s
 
 
 def _gain(before: np.ndarray, after: np.ndarray) -> Gain:
+    if not before.sum() > 0:
+        return Gain(None, None)
     value = float(np.sqrt(after.sum() / before.sum()))
     count = len(before)
-    if count < 2:
-        return Gain(value, float("nan"))
+    if count < 2 or not (before.sum() - before > 0).all():
+        return Gain(value, None)
     left_out = np.sqrt((after.sum() - after) / (before.sum() - before))
     return Gain(value, float(np.sqrt((count - 1) / count * ((left_out - left_out.mean()) ** 2).sum())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -11,7 +10,7 @@ import torch
 from nmcheck.bounds.network import network_bounds
 from nmcheck.checks.bounds import TimedBounds, mean_kappa, mean_radius
 from nmcheck.checks.case import Case
-from nmcheck.checks.noise_gain import Gain, noise_gains
+from nmcheck.checks.noise_gain import NOISE_SAMPLES, Gain, noise_gains
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.execute.program import Program
 from nmcheck.graph.ir import Graph, Node
@@ -21,7 +20,8 @@ from nmcheck.results import NoiseGain, NormalizationEntry
 Kind = Literal["BatchNormalization", "LRN"]
 KINDS: tuple[Kind, ...] = ("BatchNormalization", "LRN")
 NO_LABELS = "the data has no labels"
-ONE_IMAGE = "a standard error over images needs at least two"
+ONE_IMAGE = "a standard error over images needs at least two that noise reaches"
+NO_NOISE = "no noise reaches this layer"
 
 
 def normalization_nodes(graph: Graph) -> tuple[Node, ...]:
@@ -55,15 +55,15 @@ def _entry(
     other = with_batch_norm_folded(case.graph, node.name) if folded else without_node(case.graph, node.name)
     program = Program(other, torch.float64, case.device)
     correct = (program(case.images).argmax(dim=1) == case.classes_of_images).cpu().numpy()
+    # A comparison of radii is over the same images: those that both models classify correctly.
+    both = correct & case.correct.cpu().numpy()
     without = network_bounds(other, program, case.images)
     kappa_in, kappa_in_reason = mean_kappa(layer.kappa_certified, layer.kappa_certified_reason)
     kappa_out, kappa_out_reason = mean_kappa(layer.kappa_certified_output, layer.kappa_certified_output_reason)
     radius_with, radius_with_reason = mean_radius(
-        bounds.found.radius_certified, bounds.found.radius_certified_reason, case.correct.cpu().numpy()
+        bounds.found.radius_certified, bounds.found.radius_certified_reason, both
     )
-    radius_without, radius_without_reason = mean_radius(
-        without.radius_certified, without.radius_certified_reason, correct
-    )
+    radius_without, radius_without_reason = mean_radius(without.radius_certified, without.radius_certified_reason, both)
     return NormalizationEntry(
         node=node.name,
         index=node.index,
@@ -91,6 +91,8 @@ def _gain(sigma: float, gain: Gain) -> NoiseGain:
     return NoiseGain(
         sigma_pixel=sigma,
         gain=gain.value,
-        gain_se=None if math.isnan(gain.standard_error) else gain.standard_error,
-        gain_se_reason=ONE_IMAGE if math.isnan(gain.standard_error) else None,
+        gain_reason=NO_NOISE if gain.value is None else None,
+        gain_se=gain.standard_error,
+        gain_se_reason=None if gain.standard_error is not None else NO_NOISE if gain.value is None else ONE_IMAGE,
+        draws=NOISE_SAMPLES,
     )

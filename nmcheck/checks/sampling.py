@@ -13,6 +13,8 @@ from nmcheck.checks.consistency import model_input
 from nmcheck.execute.session import ReferenceSession
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
+SINGLE, DOUBLE = 1e-6, 1e-13
+"""Relative rounding error of logits in float32 and float64: what deep networks differ by from onnxruntime."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,12 @@ class SampledNetwork:
     Attributes:
         evaluate: noisy images, flattened, in pixel units, shape (batch, n), to logits, shape (batch, classes).
         description: what runs it and in which precision.
+        rounding: relative rounding error of its logits.
     """
 
     evaluate: Callable[[Tensor], Tensor]
     description: str
+    rounding: float
 
 
 def sampled_network(case: Case, session: ReferenceSession) -> SampledNetwork:
@@ -33,8 +37,8 @@ def sampled_network(case: Case, session: ReferenceSession) -> SampledNetwork:
 
     A network without convolutions is sampled in torch's float64. One with them is sampled in onnxruntime's float32, the
     fastest way (torch's float64 convolutions take five times as long), if its file gives the logits themselves and the
-    device is the processor, else in torch's float32. Rounding in float32 is far below the sampler's standard error at
-    any sample count one would pay for.
+    device is the processor, else in torch's float32. Where noise is so small that the sampler's standard error falls to
+    the rounding of that precision, no z-score is given (``moments.tightness``).
     """
     shape = case.graph.shapes[case.graph.input]
     convolutions = any(node.op in CONVOLUTIONS for node in case.graph.nodes)
@@ -44,8 +48,10 @@ def sampled_network(case: Case, session: ReferenceSession) -> SampledNetwork:
             pixels = x.reshape(-1, *shape).cpu().numpy()
             return torch.from_numpy(session.run(model_input(case, pixels))).double().flatten(1).to(x.device)
 
-        return SampledNetwork(run_file, f"{session.description} in float32")
-    program, name = (case.single, "float32") if convolutions else (case.double, "float64")
+        return SampledNetwork(run_file, f"{session.description} in float32", SINGLE)
+    program, name, rounding = (case.single, "float32", SINGLE) if convolutions else (case.double, "float64", DOUBLE)
     return SampledNetwork(
-        lambda x: program(x.reshape(-1, *shape).to(program.dtype)).to(x.dtype), f"torch {torch.__version__} in {name}"
+        lambda x: program(x.reshape(-1, *shape).to(program.dtype)).to(x.dtype),
+        f"torch {torch.__version__} in {name}",
+        rounding,
     )

@@ -9,6 +9,8 @@ from nmcheck.graph.ir import Node
 
 _RENAMING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Cast")
 """Operators that may stand behind the softmax without changing what it says."""
+_FLOATS = (1, 10, 11, 16)
+"""ONNX's codes of float, float16, double and bfloat16."""
 _HEADS = ("Softmax", "LogSoftmax", "ArgMax", "Hardmax")
 
 
@@ -31,11 +33,18 @@ def find_logits(
         source = node.inputs[0]
         if source not in shapes or (node.op in _HEADS and not _covers_sample(node, shapes[source])):
             break
+        if node.op == "Cast" and not _keeps_order(node, producers.get(source)):
+            break
         passed.append(node.name)
         value = source
         if node.op in _HEADS:
             output, stripped = value, list(passed)
     return output, tuple(reversed(stripped))
+
+
+def _keeps_order(cast: Node, before: Node | None) -> bool:
+    """Whether a Cast says the same as its input: to a float type, or of class indices to any type."""
+    return cast.attributes.get("to") in _FLOATS or (before is not None and before.op == "ArgMax")
 
 
 def _covers_sample(node: Node, shape: tuple[int, ...]) -> bool:

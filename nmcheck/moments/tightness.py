@@ -69,7 +69,7 @@ class ClassTightness(Tightness):
     Attributes:
         class_index: the logit.
         mean_z: sum_i (analytic_i - reference_i) / sqrt(sum_i se_i^2) over the images, of the means; standard normal
-            for an exact engine and independent samples. None if the reference has no error.
+            for an exact engine and independent samples. None if the reference has no error, or none above its rounding.
         var_z: the same of the variances.
     """
 
@@ -98,18 +98,31 @@ def relative_error(x: Float[Array, "*shape"], y: Float[Array, "*shape"]) -> Floa
 
 
 def per_class(
-    mean: Float[Array, "images classes"], variance: Float[Array, "images classes"], reference: SampledMoments
+    mean: Float[Array, "images classes"],
+    variance: Float[Array, "images classes"],
+    reference: SampledMoments,
+    rounding: float = 0.0,
 ) -> tuple[ClassTightness, ...]:
     """Errors of the analytic ``mean`` and ``variance``, one entry a class, averaged over the images.
 
     A variance that an engine could not give (NaN) makes the numbers built on it NaN: the caller reports none.
+
+    Args:
+        mean: the engine's.
+        variance: the engine's.
+        reference: what they are compared with.
+        rounding: relative rounding error of one evaluation of the sampled network. Where so little noise is drawn that
+            no sample crosses a kink, the control variate leaves nothing but rounding, and the standard error says
+            nothing about what the rare crossings would have added: such a z is None.
     """
+    size = rounding * np.abs(reference.mean).max(axis=1)
+    spread = 2.0 * size * np.sqrt(np.maximum(reference.variance, 0.0).max(axis=1))
     return tuple(
         ClassTightness(
             **asdict(overall(mean[:, [c]], variance[:, [c]], reference.of_class(c))),
             class_index=c,
-            mean_z=_z(mean[:, c], reference.mean[:, c], reference.mean_se[:, c]),
-            var_z=_z(variance[:, c], reference.variance[:, c], reference.variance_se[:, c]),
+            mean_z=_z(mean[:, c], reference.mean[:, c], reference.mean_se[:, c], size),
+            var_z=_z(variance[:, c], reference.variance[:, c], reference.variance_se[:, c], spread),
         )
         for c in range(mean.shape[1])
     )
@@ -162,6 +175,7 @@ def _standard_error(per_image: Array) -> float | None:
     return float(per_image.std(ddof=1)) / math.sqrt(len(per_image)) if len(per_image) > 1 else None
 
 
-def _z(analytic: Array, reference: Array, se: Array) -> float | None:
+def _z(analytic: Array, reference: Array, se: Array, rounding: Array) -> float | None:
     scale = math.sqrt(float((se**2).sum()))
-    return float((analytic - reference).sum()) / scale if scale > 0 else None
+    resolved = scale > math.sqrt(float((rounding**2).sum()))
+    return float((analytic - reference).sum()) / scale if resolved else None

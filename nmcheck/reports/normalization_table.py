@@ -50,9 +50,11 @@ def normalization_table(report: Report) -> list[RenderableType]:
 
 def _notes(entries: tuple[NormalizationEntry, ...]) -> list[RenderableType]:
     removals = {entry.removal for entry in entries}
+    draws = ", ".join(str(count) for count in sorted({gain.draws for entry in entries for gain in entry.noise_gain}))
     sentences = [
-        "noise gain: noise leaving the layer over noise entering it (estimate, ± standard error over the images); "
-        "Lipschitz, kappa and radius (Lipschitz method, mean) are certified (real arithmetic)."
+        f"noise gain: noise leaving the layer over noise entering it (estimate from {draws} draws an image, ± standard "
+        "error over the images); Lipschitz, kappa and radius (Lipschitz method, mean over the images that are "
+        "classified correctly with and without the layer) are certified (real arithmetic)."
     ]
     if "identity" in removals:
         sentences.append("without, LRN: the layer is replaced by the identity and nothing is retrained.")

@@ -18,6 +18,7 @@ class NoiseGain(Record):
         gain_reason: why it could not be computed.
         gain_se: its standard error over the images.
         gain_se_reason: why it could not be computed.
+        draws: noise samples an image behind it.
     """
 
     sigma_pixel: float
@@ -25,6 +26,7 @@ class NoiseGain(Record):
     gain_reason: str | None = None
     gain_se: float | None
     gain_se_reason: str | None = None
+    draws: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +47,10 @@ class NormalizationEntry(Record):
         kappa_out_reason: why there is none.
         noise_gain: noise gain at each noise level.
         removal: how the layer is taken out for comparison: ``identity``, or ``folded`` into its neighbour.
-        radius_with: mean certified Lipschitz radius of the model as it is, in pixel units.
+        radius_with: mean certified Lipschitz radius of the model as it is, in pixel units, over the images that both
+            models classify correctly.
         radius_with_reason: why there is none.
-        radius_without: the same with the layer taken out.
+        radius_without: the same with the layer taken out, over the same images.
         radius_without_reason: why there is none.
         accuracy_without: accuracy with the layer taken out, not retrained.
         accuracy_without_reason: why there is none.

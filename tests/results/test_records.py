@@ -16,13 +16,13 @@ RECORDS = [entry for name in nmcheck.results.__all__ if inspect.isclass(entry :=
 
 def test_missing_number_needs_a_reason():
     with pytest.raises(ValueError, match="gain is None without a gain_reason"):
-        NoiseGain(sigma_pixel=0.1, gain=None, gain_se=0.1)
-    assert NoiseGain(sigma_pixel=0.1, gain=None, gain_reason="no noise", gain_se=0.1).gain is None
+        NoiseGain(sigma_pixel=0.1, gain=None, gain_se=0.1, draws=32)
+    assert NoiseGain(sigma_pixel=0.1, gain=None, gain_reason="no noise", gain_se=0.1, draws=32).gain is None
 
 
 def test_given_number_has_no_reason():
     with pytest.raises(ValueError, match="has a gain_reason"):
-        NoiseGain(sigma_pixel=0.1, gain=1.0, gain_reason="no noise", gain_se=0.1)
+        NoiseGain(sigma_pixel=0.1, gain=1.0, gain_reason="no noise", gain_se=0.1, draws=32)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

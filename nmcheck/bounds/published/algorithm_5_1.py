@@ -246,7 +246,11 @@ class _Backward:
         if node.op == "LRN":
             # The batch axis of length one becomes a pixel axis.
             x = self.activations[node.inputs[0]].transpose(1, 2)
-            return theorem_5_9.theorem_5_9(kappa, lrn_of(node), x), theorem_5_9.STATEMENT
+            try:
+                layer = lrn_of(node)
+            except ValueError as error:
+                raise _NoFormulaError(f"{node.name} (LRN): {error}") from error
+            return theorem_5_9.theorem_5_9(kappa, layer, x), theorem_5_9.STATEMENT
         raise _NoFormulaError(_no_formula(node))
 
     def _batch_normalization(self, node: Node, kappa: Tensor) -> Tensor:
