@@ -99,6 +99,7 @@ def test_a_normalization_by_one_factor_has_that_noise_gain(tmp_path: Path, facto
     case = case_of(normalized_network(tmp_path / "m.onnx", factor), tmp_path)
     (gain,) = noise_gains(case, (case.graph.by_name["norm"],), sigma=0.1, level=0, seed=0).values()
     assert gain.value == pytest.approx(factor, rel=1e-5)
+    assert gain.standard_error is not None
     assert gain.standard_error < 1e-5
 
 
