@@ -30,6 +30,29 @@ _RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 """Operators that keep elements in row-major order, so that what stands in front of the batch must stay there."""
 _ALL_AXES = ("Einsum",)
 """Operators that are not looked into and therefore allow no batch but one."""
+_LINE_BY_LINE = frozenset(
+    {*_RESHAPING, "Transpose", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Sqrt", "Cast", "Identity", "Dropout",
+     "LayerNormalization", "RMSNormalization", "Softmax", "Relu", "Gelu", "Erf", "Sigmoid", "Tanh"}
+)  # fmt: skip
+"""Operators that treat the lines along an axis alike, so that samples may alternate with other things there."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a value tells samples apart.
+
+    Attributes:
+        axis: the axis that grows with the batch.
+        outside: how often the samples follow each other along it: 5 where 5 tokens of N samples were merged into an
+            axis of 5 N.
+    """
+
+    axis: int
+    outside: int = 1
+
+    def in_front(self, shape: tuple[int, ...]) -> int:
+        """How many elements come before the second sample's first one if each sample has one element only."""
+        return prod(shape[: self.axis]) * self.outside
 
 
 @dataclass(frozen=True)
@@ -141,30 +164,38 @@ def _reason_against_batches(
     if [node.name for node in several.nodes] != [node.name for node in single.nodes]:
         return "the graph depends on the batch size"
     source, target = ends
-    axes: dict[str, int] = {source: 0}
+    places = {source: _Place(0)}
     for node in single.nodes:
-        reason = _node_reason(node.proto, single, several, batch, axes=axes, opset=opset)
+        reason = _node_reason(node.proto, single, several, batch, places=places, opset=opset)
         if reason is not None:
             return f"node '{node.name}' ({node.proto.op_type}) {reason}"
-    if target in single.shapes and prod(single.shapes[target][: axes[target]]) != 1:
+    if target in single.shapes and places[target].in_front(single.shapes[target]) != 1:
         return f"the batch is not the first axis of output '{target}'"
     return None
 
 
 def _node_reason(
-    node: NodeProto, single: Trace, several: Trace, batch: int, *, axes: dict[str, int], opset: int
+    node: NodeProto, single: Trace, several: Trace, batch: int, *, places: dict[str, _Place], opset: int
 ) -> str | None:
-    """What a node does to the batch that it should not, or None; notes the batch axis of its outputs in ``axes``."""
+    """What a node does to the batch that it should not, or None; notes where its outputs have it in ``places``."""
+    read = {value: places[value] for value in node.input if value in places}
     mixed = _mixed_axes(node, single, opset)
-    if any(axes[value] in mixed for value in node.input if value in axes):
+    if any(place.axis in mixed for place in read.values()):
         return "works along the batch"
-    for value in filter(None, node.output):
+    outsides = {place.outside for place in read.values()}
+    if outsides != {1} and (len(outsides) > 1 or node.op_type not in _LINE_BY_LINE):
+        return "reads samples that alternate with other things"
+    # The mask of a Dropout is static.
+    for value in (name for name in node.output if name in single.shapes):
         axis = _batch_axis(single.shapes[value], several.shapes[value], batch)
         if axis is None:
             return "does not keep the batch apart"
-        if node.op_type in _RESHAPING and not _in_front(several, value, axis, axes, read=node.input[0]):
+        place: _Place | None = _Place(axis, max(outsides))
+        if node.op_type in _RESHAPING:
+            place = _reshaped(single, node.input[0], read.get(node.input[0]), value, axis)
+        if place is None:
             return "moves elements between samples"
-        axes[value] = axis
+        places[value] = place
     return None
 
 
@@ -178,9 +209,13 @@ def _batch_axis(one: tuple[int, ...], several: tuple[int, ...], batch: int) -> i
     return different[0]
 
 
-def _in_front(several: Trace, value: str, axis: int, axes: dict[str, int], *, read: str) -> bool:
-    """Whether as many elements stand in front of the batch axis after a Reshape as before it."""
-    return read in axes and prod(several.shapes[value][:axis]) == prod(several.shapes[read][: axes[read]])
+def _reshaped(single: Trace, source: str, place: _Place | None, target: str, axis: int) -> _Place | None:
+    """Where the batch is after a Reshape that leaves it in ``axis``; None if other elements are in front of it then."""
+    if place is None:
+        return None
+    shape = single.shapes[target]
+    outside, rest = divmod(place.in_front(single.shapes[source]), max(1, prod(shape[:axis])))
+    return None if rest or not outside or shape[axis] % outside else _Place(axis, outside)
 
 
 def _mixed_axes(node: NodeProto, single: Trace, opset: int) -> Collection[int]:

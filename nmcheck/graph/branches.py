@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import onnx
 from onnx import AttributeProto, GraphProto, NodeProto
 
 from nmcheck.errors import ModelError
-from nmcheck.graph.reading import as_array
+from nmcheck.graph.tensors import as_array
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def taken_branch(path: Path, node: NodeProto, condition: bool, prefix: str) -> B
     own = {value for inner in branch.node for value in inner.output if value}
     own.update(tensor.name for tensor in branch.initializer)
     renamed = {value: prefix + value for value in own}
-    nodes = [_renamed(inner, renamed) for inner in branch.node]
+    nodes = [renamed_node(inner, renamed) for inner in branch.node]
     nodes += [
         onnx.helper.make_node("Identity", [renamed.get(inside.name, inside.name)], [outside])
         for inside, outside in zip(branch.output, node.output, strict=True)
@@ -55,7 +56,13 @@ def taken_branch(path: Path, node: NodeProto, condition: bool, prefix: str) -> B
     return Branch(tuple(nodes), weights)
 
 
-def _renamed(node: NodeProto, names: dict[str, str]) -> NodeProto:
+def renamed_node(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
+    """A node that reads and writes values under other names.
+
+    Args:
+        node: the node.
+        names: new names; values that are not listed keep theirs.
+    """
     result = NodeProto()
     result.CopyFrom(node)
     for values in (result.input, result.output):
@@ -67,12 +74,12 @@ def _renamed(node: NodeProto, names: dict[str, str]) -> NodeProto:
     return result
 
 
-def _rename_inside(graph: GraphProto, names: dict[str, str]) -> None:
+def _rename_inside(graph: GraphProto, names: Mapping[str, str]) -> None:
     """Rename what a nested graph reads from the branch; its own values shadow outer ones."""
     own = {value for inner in graph.node for value in inner.output}
     own.update(tensor.name for tensor in graph.initializer)
     outer = {old: new for old, new in names.items() if old not in own}
-    renamed = [_renamed(inner, outer) for inner in graph.node]
+    renamed = [renamed_node(inner, outer) for inner in graph.node]
     del graph.node[:]
     graph.node.extend(renamed)
     for value in graph.output:

@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import networkx as nx
 
+from nmcheck.graph.disguised import disguised_relu
 from nmcheck.graph.ir import Graph, Node
+
+
+@dataclass(frozen=True)
+class CutPoint:
+    """A node around which the network can be linearized: a ReLU, or one in disguise.
+
+    Attributes:
+        node: the node as the file has it; ``disguised.with_relu_at`` writes its ReLU out.
+        kind: ``cut`` if every path from the input to the logits crosses the ReLU, else ``skip``.
+    """
+
+    node: Node
+    kind: Literal["cut", "skip"]
+
+
+def cut_points(graph: Graph) -> tuple[CutPoint, ...]:
+    """The ReLUs that the logits depend on, those in disguise included, from the input on.
+
+    The ReLU inside a disguise is crossed by every path where the node is and nothing inside it leads past the ReLU, as
+    the line of a LeakyRelu does.
+    """
+    crossed = {node.name for node in _crossed(graph)}
+    points = []
+    for node in _leading_to_logits(graph):
+        line = None if is_relu(node) else disguised_relu(graph, node)
+        if line is not None or is_relu(node):
+            passed_by = node.name not in crossed or (line is not None and line.is_passed_by)
+            points.append(CutPoint(node, "skip" if passed_by else "cut"))
+    return tuple(points)
 
 
 def relu_cuts(graph: Graph) -> tuple[Node, ...]:
@@ -12,8 +45,27 @@ def relu_cuts(graph: Graph) -> tuple[Node, ...]:
 
     They are the ReLUs among the dominators of the logits: the chain of immediate dominators that leads from the logits
     back to the input. Only paths that carry a derivative count; shape arithmetic is folded already. A graph without
-    such a ReLU has no cut, which is a normal result.
+    such a ReLU has no cut, which is a normal result. ReLUs in disguise are none here (``cut_points``).
     """
+    return tuple(node for node in _crossed(graph) if is_relu(node))
+
+
+def relu_skips(graph: Graph) -> tuple[Node, ...]:
+    """The other ReLU nodes that the logits depend on, from the input on: some paths to the logits pass them by.
+
+    Linearized there, the network has a skip term (``linearize.two_stage``).
+    """
+    crossed = {node.name for node in relu_cuts(graph)}
+    return tuple(node for node in _leading_to_logits(graph) if is_relu(node) and node.name not in crossed)
+
+
+def is_relu(node: Node) -> bool:
+    """Whether the node is a Relu."""
+    return node.op == "Relu" and not node.domain
+
+
+def _crossed(graph: Graph) -> tuple[Node, ...]:
+    """The nodes that every path from the input to the logits crosses, from the input on."""
     if graph.input == graph.logits or graph.logits not in graph.producers:
         return ()
     paths = nx.DiGraph()
@@ -26,30 +78,20 @@ def relu_cuts(graph: Graph) -> tuple[Node, ...]:
         return ()
     # networkx leaves the start out of the result (before 3.6 it dominated itself), so the walk ends at a missing entry.
     dominators = nx.immediate_dominators(paths, start)
-    cuts = []
+    crossed = []
     while place is not None and place != start:
         kind, name = place
-        if kind == "node" and _is_relu(graph.by_name[name]):
-            cuts.append(graph.by_name[name])
+        if kind == "node":
+            crossed.append(graph.by_name[name])
         place = dominators.get(place)
-    return tuple(reversed(cuts))
+    return tuple(reversed(crossed))
 
 
-def relu_skips(graph: Graph) -> tuple[Node, ...]:
-    """The other ReLU nodes that the logits depend on, from the input on: some paths to the logits pass them by.
-
-    Linearized there, the network has a skip term (``linearize.two_stage``).
-    """
-    crossed = {node.name for node in relu_cuts(graph)}
-    needed, skips = {graph.logits}, []
+def _leading_to_logits(graph: Graph) -> tuple[Node, ...]:
+    """The nodes that the logits depend on, in order."""
+    needed, found = {graph.logits}, []
     for node in reversed(graph.nodes):
-        if needed.isdisjoint(node.outputs):
-            continue
-        needed.update(graph.live_inputs(node))
-        if _is_relu(node) and node.name not in crossed:
-            skips.append(node)
-    return tuple(reversed(skips))
-
-
-def _is_relu(node: Node) -> bool:
-    return node.op == "Relu" and not node.domain
+        if not needed.isdisjoint(node.outputs):
+            needed.update(graph.live_inputs(node))
+            found.append(node)
+    return tuple(reversed(found))

@@ -33,7 +33,9 @@ def fingerprint(model: ModelProto, weights: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _little_endian(array: np.ndarray) -> bytes:
+def _little_endian(array: np.ndarray) -> bytes | memoryview:
     if array.dtype == object:
         return "\0".join(str(entry) for entry in array.flat).encode()
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    ordered = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+    # The bytes themselves, not a copy of them.
+    return ordered.reshape(-1).view(np.uint8).data

@@ -7,11 +7,18 @@ from math import prod
 
 import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto
+from onnx import AttributeProto, NodeProto, TensorProto
 from onnx.reference import ReferenceEvaluator
 
-MAX_ELEMENTS = 2**27
-"""Elements of the largest constant nmcheck will fold: 512 MiB of float32."""
+MAX_BYTES = 640 * 2**20
+"""Bytes of all constants that a file may have computed: those of VGG-19's weights and a little more."""
+_MAX_ELEMENTS = 2**27
+_COUNTING = frozenset(
+    {"Add", "And", "Cast", "Div", "Equal", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Min",
+     "Mul", "Neg", "Not", "Or", "Sub", "Where"}
+)  # fmt: skip
+"""What a loop may do with numbers: these never make more of them."""
+_MAX_TRIPS = 2**12
 _RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 )
@@ -20,6 +27,71 @@ _RANDOM = frozenset(
 def is_random(node: NodeProto) -> bool:
     """Whether the node draws random numbers, so that it is no constant even without inputs."""
     return node.op_type in _RANDOM
+
+
+class Memory:
+    """Constants folded so far, so that a second walk through the nodes neither computes nor holds them again."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._found: dict[tuple[int, str, tuple[int, ...]], tuple[list[np.ndarray], tuple[np.ndarray, ...]]] = {}
+
+    def reserve(self, sizes: Iterable[int]) -> None:
+        """Make sure that values of so many bytes may be added.
+
+        Raises:
+            ValueError: they may not.
+        """
+        size = sum(sizes)
+        if self._bytes + size > MAX_BYTES:
+            raise ValueError(
+                f"it makes {_mebibytes(size)} of numbers where {_mebibytes(MAX_BYTES - self._bytes)} are left of the "
+                f"{_mebibytes(MAX_BYTES)} that all constants computed in a file may take"
+            )
+
+    def recall(self, index: int, name: str, operands: list[np.ndarray]) -> tuple[np.ndarray, ...] | None:
+        """The outputs of a node for these very operands, if they have been kept."""
+        kept = self._found.get((index, name, tuple(map(id, operands))))
+        return None if kept is None else kept[1]
+
+    def keep(self, index: int, name: str, operands: list[np.ndarray], values: tuple[np.ndarray, ...]) -> None:
+        """Keep the outputs of a node; views of an operand take no memory of their own.
+
+        Raises:
+            ValueError: together with the others they take too much.
+        """
+        own = [value for value in values if not any(np.may_share_memory(value, operand) for operand in operands)]
+        self.reserve(value.nbytes for value in own)
+        self._bytes += sum(value.nbytes for value in own)
+        # The operands are kept too, because another array may get the id of one that is gone.
+        self._found[index, name, tuple(map(id, operands))] = (operands, values)
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"
+
+
+def _check_loop(node: NodeProto, constants: Mapping[str, np.ndarray]) -> None:
+    """Refuse what may run very long or make very much: all control flow but counting with single numbers.
+
+    Raises:
+        ValueError: the node is refused.
+    """
+    bodies = [attribute.g for attribute in node.attribute if attribute.type == AttributeProto.GRAPH]
+    if not bodies:
+        return
+    trips = constants.get(node.input[0]) if node.op_type == "Loop" and node.input else None
+    counts = trips is not None and trips.size == 1 and trips.dtype.kind == "i" and int(trips.flat[0]) <= _MAX_TRIPS
+    nodes = [inner for body in bodies for inner in body.node]
+    read = {name for inner in nodes for name in inner.input} | set(node.input)
+    own = [tensor for body in bodies for tensor in body.initializer]
+    small = all(constants[name].size <= 1 for name in read if name in constants) and all(
+        all(length == 1 for length in tensor.dims) for tensor in own
+    )
+    if not (counts and small and all(inner.op_type in _COUNTING for inner in nodes)):
+        raise ValueError(
+            f"control flow is only followed where it counts with single numbers, at most {_MAX_TRIPS} times"
+        )
 
 
 def evaluate(node: NodeProto, operands: Mapping[str, np.ndarray], opsets: Mapping[str, int]) -> tuple[np.ndarray, ...]:
@@ -33,8 +105,9 @@ def evaluate(node: NodeProto, operands: Mapping[str, np.ndarray], opsets: Mappin
     Raises:
         ValueError: the node cannot be computed for these inputs, or would make an absurdly large value.
     """
+    _check_loop(node, operands)
     size = _announced_size(node, operands)
-    if size > MAX_ELEMENTS:
+    if size > _MAX_ELEMENTS:
         raise ValueError(f"it makes a constant of {size:.3g} elements")
     inputs = [name for name in dict.fromkeys(node.input) if name]
     graph = onnx.helper.make_graph(

@@ -80,6 +80,7 @@ class Graph:
         declared_batch: the batch size the file insists on, or None if it takes any.
         model: where the graph came from.
         notes: what loading changed or assumed, a sentence each, for the user.
+        half: whether the file computes values that depend on the sample in 16 bits; nmcheck never does.
     """
 
     nodes: tuple[Node, ...]
@@ -92,6 +93,7 @@ class Graph:
     declared_batch: int | None
     model: ModelInfo
     notes: tuple[str, ...] = field(default=())
+    half: bool = False
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:

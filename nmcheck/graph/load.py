@@ -12,6 +12,7 @@ from onnx import TensorProto, ValueInfoProto
 
 from nmcheck.errors import ModelError, UnsupportedError
 from nmcheck.graph.batch import Sample, one_sample
+from nmcheck.graph.folding import Memory
 from nmcheck.graph.ir import Graph, ModelInfo, Node
 from nmcheck.graph.logits import find_logits
 from nmcheck.graph.naming import attributes_of, unique_names
@@ -22,6 +23,7 @@ from nmcheck.graph.training import refuse_training_mode
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _HALF = ("float16", "bfloat16")
+_HALF_TYPES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def load_graph(path: str | Path) -> Graph:
@@ -46,6 +48,7 @@ def load_graph(path: str | Path) -> Graph:
     live = _leading_to(output, [NamedNode(named[index], index, node) for index, node in file.nodes])
     kind = source.type.tensor_type.elem_type
     dims = tuple(_length(axis) for axis in source.type.tensor_type.shape.dim)
+    memory = Memory()
     sample = one_sample(
         path,
         source.name,
@@ -58,6 +61,7 @@ def load_graph(path: str | Path) -> Graph:
             source=(source.name, kind, shape),
             opsets=file.opsets,
             names=names,
+            memory=memory,
             adapt=adapt,
         ),
         opset=file.opset,
@@ -79,10 +83,13 @@ def _graph(path: Path, file: ModelFile, sample: Sample, *, source: str, output: 
         verb = "is" if len(stripped) == 1 else "are"
         notes = (*notes, f"Logits are read at '{logits}', in front of {', '.join(stripped)}, which {verb} left out.")
     read = {value for node in nodes for value in node.inputs} | {output}
-    constants = {name: array for name, array in found.constants.items() if name in read}
+    constants = {name: array for name, array in {**found.constants, **found.unrounded}.items() if name in read}
     if any(array.dtype.name in _HALF for array in constants.values()):
         notes = (*notes, "Half-precision weights are computed with in single precision.")
         constants = {name: _single(array) for name, array in constants.items()}
+    half = any(found.types[value] in _HALF_TYPES for value in shapes if value in found.types)
+    if half:
+        notes = (*notes, "The file computes in half precision, whose rounding nmcheck does not imitate.")
     info = ModelInfo(
         path=str(path),
         fingerprint=file.fingerprint,
@@ -100,7 +107,8 @@ def _graph(path: Path, file: ModelFile, sample: Sample, *, source: str, output: 
         batch_axis=sample.batch_axis,
         declared_batch=sample.declared_batch,
         model=info,
-        notes=(*notes, *sample.notes),
+        notes=(*notes, *found.notes, *sample.notes),
+        half=half,
     )
 
 

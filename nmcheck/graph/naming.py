@@ -11,7 +11,7 @@ from onnx import AttributeProto, NodeProto
 
 from nmcheck.errors import UnsupportedError
 from nmcheck.graph.ir import Attribute
-from nmcheck.graph.reading import as_array
+from nmcheck.graph.tensors import as_array
 
 
 class NodeNames:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError, Message
-from onnx import ModelProto, NodeProto, numpy_helper
+from google.protobuf.message import DecodeError
+from onnx import ModelProto, NodeProto
 from onnx.external_data_helper import load_external_data_for_model
 from onnx.inliner import inline_local_functions
 
 from nmcheck.errors import ModelError, UnsupportedError
+from nmcheck.graph.expansion import check_expansion
 from nmcheck.graph.fingerprint import fingerprint
+from nmcheck.graph.tensors import Initializers, is_text
+from nmcheck.graph.wire import parse_model
 
 ONNX_DOMAINS = ("", "ai.onnx")
 """The two spellings of ONNX's own operator domain."""
 _OLDEST_OPSET = 7
+_NO_VERSION = 2**31
+"""Versions from here on are more than onnx's own tables of operators can be asked for."""
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A parsed model, its weights taken out of the message.
+    """A parsed model, its weights beside the message.
 
     Attributes:
-        model: the message without its initializers' bytes, functions inlined, nodes in the file's order.
+        model: the message without its initializers, functions inlined, nodes in the file's order.
         nodes: the nodes with their positions in the file, each after the nodes it reads from.
         weights: the initializers.
         opset: version of ONNX's own operator set.
@@ -49,8 +57,9 @@ def read_model(path: Path) -> ModelFile:
         ModelError: the file is missing, empty, not ONNX, truncated, inconsistent or lacks its external data.
         UnsupportedError: it uses sparse weights, an operator set older than 7 or operators ONNX does not define.
     """
-    model = _parse(path, _bytes_of(path))
+    model, initializers = _parse(path)
     try:
+        initializers.load_external()
         load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         raise ModelError(
@@ -59,7 +68,7 @@ def read_model(path: Path) -> ModelFile:
         ) from error
     if model.graph.sparse_initializer:
         raise UnsupportedError(f"{path}: sparse initializers are not supported; export the weights as dense tensors.")
-    weights = _take_weights(path, model)
+    weights = initializers.arrays()
     digest = fingerprint(model, weights)
     opsets = _opsets(path, model)
     if model.functions:
@@ -83,26 +92,35 @@ def sorted_nodes(
     Raises:
         ModelError: a node reads a value that nothing makes, or nodes read each other in a circle.
     """
-    waiting = list(nodes)
-    made = {value for _, node in waiting for value in node.output}
+    listed = list(nodes)
     ready = set(known)
-    while waiting:
-        blocked = []
-        for index, node in waiting:
-            if all(value in ready for value in reads(node)):
-                ready.update(node.output)
-                yield index, node
-            else:
-                blocked.append((index, node))
-        if len(blocked) == len(waiting):
-            index, node = blocked[0]
-            missing = next(value for value in reads(node) if value not in ready)
-            why = "depends on itself" if missing in made else "is made by no node"
-            raise ModelError(
-                f"{path}: node '{node.name or f'{node.op_type}_{index}'}' reads '{missing}', which {why}; the file is "
-                "damaged or was cut out of a larger graph, so export it again."
-            )
-        waiting = blocked
+    missing = [{value for value in reads(node) if value not in ready} for _, node in listed]
+    readers: dict[str, list[int]] = {}
+    for position, values in enumerate(missing):
+        for value in values:
+            readers.setdefault(value, []).append(position)
+    # Of the nodes that could come next, the one that stands first in the file does.
+    next_ones = [position for position, values in enumerate(missing) if not values]
+    placed = set[int]()
+    while next_ones:
+        position = heappop(next_ones)
+        placed.add(position)
+        yield listed[position]
+        for value in listed[position][1].output:
+            for reader in readers.pop(value, ()):
+                missing[reader].discard(value)
+                if not missing[reader]:
+                    heappush(next_ones, reader)
+    if len(placed) < len(listed):
+        position = next(position for position in range(len(listed)) if position not in placed)
+        index, node = listed[position]
+        value = next(value for value in reads(node) if value in missing[position])
+        made = {value for _, node in listed for value in node.output}
+        why = "depends on itself" if value in made else "is made by no node"
+        raise ModelError(
+            f"{path}: node '{node.name or f'{node.op_type}_{index}'}' reads '{value}', which {why}; the file is "
+            "damaged or was cut out of a larger graph, so export it again."
+        )
 
 
 def reads(node: NodeProto) -> Iterable[str]:
@@ -117,30 +135,26 @@ def reads(node: NodeProto) -> Iterable[str]:
                 yield from (value for value in reads(inner) if value not in inside)
 
 
-def _bytes_of(path: Path) -> bytes:
-    if path.is_dir():
-        raise ModelError(f"{path}: this is a folder; name an ONNX file.")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such file; name an ONNX file.") from error
-    except OSError as error:
-        raise ModelError(f"{path}: the file could not be read ({error.strerror}).") from error
-    if not data:
-        raise ModelError(f"{path}: the file is empty; export or download the model again.")
-    return data
-
-
-def _parse(path: Path, data: bytes) -> ModelProto:
-    model = ModelProto()
-    try:
-        model.ParseFromString(data)
-    except (DecodeError, RecursionError, ValueError) as error:
-        raise ModelError(
-            f"{path}: not a readable ONNX file (its {len(data)} bytes do not parse as a model); it may be truncated or "
-            "of another format, so export or download it again."
-        ) from error
-    if not _is_text(model):
+def _parse(path: Path) -> tuple[ModelProto, Initializers]:
+    """The message without its initializers, and those."""
+    initializers = Initializers(path)
+    with _opened(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        if not size:
+            raise ModelError(f"{path}: the file is empty; export or download the model again.")
+        try:
+            model = parse_model(file, size, initializers.take)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        except (DecodeError, RecursionError, ValueError) as error:
+            raise ModelError(
+                f"{path}: not a readable ONNX file (its {size} bytes do not parse as a model); it may be truncated or "
+                "of another format, so export or download it again."
+            ) from error
+    for tensor in model.graph.initializer:
+        initializers.take(tensor)
+    del model.graph.initializer[:]
+    if not initializers.are_text or not is_text(model):
         raise ModelError(
             f"{path}: a name in the file is not text; the file is damaged, so export or download it again."
         )
@@ -149,41 +163,26 @@ def _parse(path: Path, data: bytes) -> ModelProto:
             f"{path}: not an ONNX model: it parses, but has no {'operator set' if model.graph.output else 'output'}; "
             "it may be truncated or of another format, so export or download it again."
         )
-    return model
+    return model, initializers
 
 
-def _is_text(message: Message) -> bool:
-    """Whether every string in the message is text; protobuf hands out undecodable ones as bytes."""
-    for field, value in message.ListFields():
-        if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE):
-            continue
-        for entry in [value] if isinstance(value, str | bytes | Message) else value:
-            if isinstance(entry, bytes) or (isinstance(entry, Message) and not _is_text(entry)):
-                return False
-    return True
-
-
-def _take_weights(path: Path, model: ModelProto) -> dict[str, np.ndarray]:
-    """Move the initializers out of the message."""
-    weights = {tensor.name: as_array(path, tensor) for tensor in model.graph.initializer}
-    del model.graph.initializer[:]
-    return weights
-
-
-def as_array(path: Path, tensor: onnx.TensorProto) -> np.ndarray:
-    """A tensor's values.
-
-    Raises:
-        ModelError: its bytes and its shape do not fit together.
-    """
+def _opened(path: Path) -> BufferedIOBase:
+    if path.is_dir():
+        raise ModelError(f"{path}: this is a folder; name an ONNX file.")
     try:
-        array = numpy_helper.to_array(tensor)
-    except Exception as error:
-        raise ModelError(
-            f"{path}: tensor '{tensor.name}' cannot be read ({_first_line(error)}); the file is damaged, so export or "
-            "download it again."
-        ) from error
-    return array
+        file = path.open("rb")
+        if file.seekable():
+            return file
+        with file:  # a pipe
+            return BytesIO(file.read())
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file; name an ONNX file.") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ModelError:
+    return ModelError(f"{path}: the file could not be read ({error.strerror}).")
 
 
 def _opsets(path: Path, model: ModelProto) -> dict[str, int]:
@@ -196,6 +195,12 @@ def _opsets(path: Path, model: ModelProto) -> dict[str, int]:
             f"{path}: the model imports no version of ONNX's own operators, only {', '.join(sorted(opsets))}; export "
             "it with standard ONNX operators."
         )
+    absurd = next((domain for domain, version in opsets.items() if not 0 < version < _NO_VERSION), None)
+    if absurd is not None:
+        raise ModelError(
+            f"{path}: it imports version {opsets[absurd]} of operator set '{absurd or 'ai.onnx'}', which cannot be; the "
+            "file is damaged, so export or download it again."
+        )
     newest = onnx.defs.onnx_opset_version()
     if not _OLDEST_OPSET <= opsets[""] <= newest:
         raise UnsupportedError(
@@ -206,6 +211,7 @@ def _opsets(path: Path, model: ModelProto) -> dict[str, int]:
 
 
 def _inlined(path: Path, model: ModelProto) -> ModelProto:
+    check_expansion(path, model)
     try:
         return inline_local_functions(model)
     except Exception as error:

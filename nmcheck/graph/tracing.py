@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -18,13 +18,18 @@ import onnx
 from onnx import NodeProto, TensorProto, TypeProto
 
 from nmcheck.errors import ModelError, UnsupportedError
-from nmcheck.graph.branches import taken_branch
-from nmcheck.graph.folding import MAX_ELEMENTS, evaluate, is_random
+from nmcheck.graph.branches import Branch, taken_branch
+from nmcheck.graph.definitions import definition, is_replaced
+from nmcheck.graph.folding import Memory, evaluate, is_random
 from nmcheck.graph.naming import NodeNames
 from nmcheck.graph.reading import ONNX_DOMAINS
+from nmcheck.graph.unrounded import unrounded
 
 _SMALL = 4096
 """Elements of the largest static operand shown to shape inference: shapes, axes and sizes, never weights."""
+
+MAX_ELEMENTS = 2**25
+"""Elements of the largest value of one sample: 256 MiB in the double precision of the analysis."""
 
 StaticOperands = dict[str, np.ndarray]
 Adaptation = Callable[[NodeProto, StaticOperands], StaticOperands]
@@ -47,14 +52,18 @@ class Trace:
     Attributes:
         nodes: nodes with live outputs, in order.
         constants: static values by name.
+        unrounded: those computed from float32 numbers, in float64.
         shapes: shapes of the live values by name.
         types: ONNX's element types of the live values by name.
+        notes: what was put in the place of nodes, a sentence each.
     """
 
     nodes: list[NamedNode]
     constants: dict[str, np.ndarray]
+    unrounded: dict[str, np.ndarray] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     types: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def keep_operands(_node: NodeProto, _operands: StaticOperands) -> StaticOperands:
@@ -70,6 +79,7 @@ def trace(
     source: tuple[str, int, tuple[int, ...]],
     opsets: Mapping[str, int],
     names: NodeNames,
+    memory: Memory | None = None,
     adapt: Adaptation = keep_operands,
 ) -> Trace:
     """Walk through sorted nodes.
@@ -81,6 +91,7 @@ def trace(
         source: name, element type and shape of the input.
         opsets: versions of the operator sets, by domain.
         names: gives names to nodes of a branch that is put in the place of an If.
+        memory: what earlier walks through the same nodes have folded, and how much more may be.
         adapt: may replace static operands, under names of its own (``batch``).
 
     Raises:
@@ -90,27 +101,39 @@ def trace(
     found = Trace([], dict(weights))
     found.types[source[0]], found.shapes[source[0]] = source[1:]
     waiting, names = deque(nodes), names.copy()
+    memory = memory or Memory()
     while waiting:
         node = waiting.popleft()
         live = [value for value in node.proto.input if value in found.shapes]
         if node.proto.op_type == "If" and node.proto.input[0] in found.constants:
-            waiting.extendleft(reversed(_branch(path, node, found, names)))
+            condition = bool(found.constants[node.proto.input[0]].all())
+            branch = taken_branch(path, node.proto, condition, f"{node.name}/")
+            waiting.extendleft(reversed(_in_place(branch, node, found, names)))
         elif is_random(node.proto):
             raise UnsupportedError(
                 f"{path}: node '{node.name}' ({node.proto.op_type}) draws random numbers; export the model in "
                 "inference mode."
             )
         elif not live:
-            _fold(path, node, found, opsets)
+            _fold(path, node, found, opsets, memory)
         elif node.proto.op_type in ("Shape", "Size") and node.proto.domain in ONNX_DOMAINS:
             found.constants[node.proto.output[0]] = _shape_value(node.proto, found.shapes[live[0]])
+        elif node.proto.op_type == "CastLike" and live == [node.proto.input[1]]:
+            _fold(path, replace(node, proto=_cast(node.proto, found.types[live[0]])), found, opsets, memory)
+        elif is_replaced(node.proto):
+            types = {value: _type(value, found) for value in node.proto.input if value}
+            body = definition(path, node.proto, types, opsets, f"{node.name}/")
+            waiting.extendleft(reversed(_in_place(body, node, found, names)))
+            found.notes.append(
+                f"Node '{node.name}' ({node.proto.op_type}) is replaced by the operators that ONNX defines it by."
+            )
         else:
             _add_live(path, node, found, opsets, adapt)
     return found
 
 
-def _branch(path: Path, node: NamedNode, found: Trace, names: NodeNames) -> list[NamedNode]:
-    branch = taken_branch(path, node.proto, bool(found.constants[node.proto.input[0]].all()), f"{node.name}/")
+def _in_place(branch: Branch, node: NamedNode, found: Trace, names: NodeNames) -> list[NamedNode]:
+    """The nodes that replace one, named after it."""
     found.constants.update(branch.weights)
     return [
         NamedNode(names.unique(f"{node.name}/{inner.name or inner.op_type}", "", node.index), node.index, inner)
@@ -118,16 +141,30 @@ def _branch(path: Path, node: NamedNode, found: Trace, names: NodeNames) -> list
     ]
 
 
-def _fold(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, int]) -> None:
-    try:
-        values = evaluate(node.proto, found.constants, opsets)
-    except (ValueError, KeyError) as error:
-        raise ModelError(
-            f"{path}: node '{node.name}' ({node.proto.op_type}) cannot be computed from its constant inputs "
-            f"({error}); the file is damaged or uses an operator nmcheck does not know, so export it again."
-        ) from error
+def _fold(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, int], memory: Memory) -> None:
+    operands = [found.constants[name] for name in node.proto.input if name in found.constants]
+    is_stored = node.proto.op_type == "Constant"  # its bytes are in the file and no more than those
+    values = memory.recall(node.index, node.name, operands)
+    if values is None:
+        try:
+            known = _inferred(node.proto, found, opsets)
+            if not is_stored:
+                memory.reserve(prod(shape) * _itemsize(kind) for kind, shape in known.values())
+            values = evaluate(node.proto, found.constants, opsets)
+            if not is_stored:
+                memory.keep(node.index, node.name, operands, values)
+        except (ValueError, KeyError) as error:
+            raise ModelError(
+                f"{path}: node '{node.name}' ({node.proto.op_type}) cannot be computed from its constant inputs "
+                f"({error}); the file is damaged or uses an operator nmcheck does not know, so export it again."
+            ) from error
     outputs = [name for name in node.proto.output if name]
     found.constants.update(zip(outputs, values, strict=True))
+    found.unrounded.update(unrounded(node.proto, found.constants, found.unrounded, opsets))
+
+
+def _itemsize(kind: int) -> int:
+    return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind)).itemsize
 
 
 def _shape_value(node: NodeProto, shape: tuple[int, ...]) -> np.ndarray:
@@ -136,6 +173,13 @@ def _shape_value(node: NodeProto, shape: tuple[int, ...]) -> np.ndarray:
         return np.array(prod(shape), dtype=np.int64)
     bounds = {attribute.name: attribute.i for attribute in node.attribute}
     return np.array(shape[bounds.get("start", 0) : bounds.get("end")], dtype=np.int64)
+
+
+def _cast(like: NodeProto, kind: int) -> NodeProto:
+    """A CastLike, of whose second input only the type matters, as a Cast to that type."""
+    proto = onnx.helper.make_node("Cast", [like.input[0]], list(like.output), to=kind)
+    proto.attribute.extend(attribute for attribute in like.attribute if attribute.name != "to")
+    return proto
 
 
 def _add_live(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, int], adapt: Adaptation) -> None:
@@ -166,7 +210,11 @@ def _add_live(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, in
                 f"{path}: node '{node.name}' ({proto.op_type}) makes a value of shape {list(shape)}, more than nmcheck "
                 "will hold in memory; export the model for a smaller input."
             )
-        found.types[name], found.shapes[name] = kind, shape
+        if proto.op_type == "Dropout" and name != proto.output[0]:
+            # The mask of what is kept, which at inference is everything.
+            found.constants[name] = np.ones(shape, onnx.helper.tensor_dtype_to_np_dtype(kind))
+        else:
+            found.types[name], found.shapes[name] = kind, shape
     found.nodes.append(node)
 
 
@@ -176,14 +224,9 @@ def _inferred(node: NodeProto, found: Trace, opsets: Mapping[str, int]) -> dict[
     schema = onnx.defs.get_schema(node.op_type, opsets[domain], domain)
     types, data = {}, {}
     for name in filter(None, node.input):
-        if name in found.shapes:
-            types[name] = onnx.helper.make_tensor_type_proto(found.types[name], found.shapes[name])
-        else:
-            array = found.constants[name]
-            kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
-            types[name] = onnx.helper.make_tensor_type_proto(kind, array.shape)
-            if array.size <= _SMALL:
-                data[name] = onnx.numpy_helper.from_array(array, name)
+        types[name] = _type(name, found)
+        if name not in found.shapes and found.constants[name].size <= _SMALL:
+            data[name] = onnx.numpy_helper.from_array(found.constants[name], name)
     imports = [onnx.helper.make_opsetid(name, version) for name, version in opsets.items()]
     try:
         inferred = onnx.shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=imports)
@@ -191,6 +234,13 @@ def _inferred(node: NodeProto, found: Trace, opsets: Mapping[str, int]) -> dict[
         text = str(error).strip().splitlines()
         raise ValueError(text[0].rstrip(".") if text else type(error).__name__) from error
     return {name: known for name, kind in inferred.items() if (known := _complete(kind)) is not None}
+
+
+def _type(name: str, found: Trace) -> TypeProto:
+    if name in found.shapes:
+        return onnx.helper.make_tensor_type_proto(found.types[name], found.shapes[name])
+    array = found.constants[name]
+    return onnx.helper.make_tensor_type_proto(onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
 
 
 def _complete(kind: TypeProto) -> tuple[int, tuple[int, ...]] | None:

@@ -7,6 +7,7 @@ from models import model, small_lenet, weights, write
 from onnx import helper
 from torch import nn
 
+from nmcheck.bounds.layers import unsupported_reason
 from nmcheck.execute.comparison import relative_difference
 from nmcheck.execute.program import Program
 from nmcheck.execute.session import ReferenceSession
@@ -95,6 +96,139 @@ def test_padding_inside_the_pooling(tmp_path):
     nodes, arrays = group(inside=[1, 0, 0, 1, 0, 0])
     graph = load(tmp_path, without("pad", nodes), arrays)
     assert graph.by_name["div"].op == "LRN"
+    assert agrees(graph)
+
+
+def window_by_convolution(size: int = SIZE, ones: float = 0.2):
+    """A convolution with equal weights over the channels of the reshaped squares, a sum instead of a mean."""
+    nodes, arrays = group(kernel=[size, 1, 1], pads=[0, 0, (size - 1) // 2, 0, 0, 0, 0, size // 2, 0, 0])
+    nodes[3] = helper.make_node("Conv", ["p0", "ones"], ["a"], "average")
+    return nodes, {**arrays, "ones": np.full((1, 1, size, 1, 1), ones, dtype=np.float32)}
+
+
+def test_sum_by_convolution(tmp_path):
+    nodes, arrays = window_by_convolution()
+    graph = load(tmp_path, nodes, arrays)
+    layer = graph.by_name["div"]
+    assert layer.op == "LRN"
+    assert layer.attributes["alpha"] == pytest.approx(0.5 * 0.2 * SIZE, rel=1e-6)
+    assert agrees(graph)
+
+
+def test_unequal_weights_are_no_window(tmp_path):
+    nodes, arrays = window_by_convolution()
+    arrays["ones"][0, 0, 0] = 0.3
+    graph = load(tmp_path, nodes, arrays)
+    assert graph.by_name["div"].op == "Div"
+    assert agrees(graph)
+
+
+def band(size: int, back: int, channels: int = CHANNELS) -> np.ndarray:
+    """The 1 x 1 convolution that adds up ``size`` channels, from ``back`` before each one on."""
+    matrix = np.zeros((channels, channels), dtype=np.float32)
+    for row in range(channels):
+        matrix[row, max(0, row - back) : max(0, row - back + size)] = 1
+    return matrix[:, :, None, None]
+
+
+@pytest.mark.parametrize(
+    ("size", "back", "expected"), [(1, 0, "LRN"), (3, 1, "LRN"), (4, 1, "LRN"), (4, 2, "Div"), (3, 0, "Div")]
+)
+def test_sum_by_a_band_matrix(tmp_path, size, back, expected):
+    numbers = {"two": 2, "alpha": 0.1, "bias": 1.5, "beta": 0.75}
+    arrays = {"band": band(size, back), **{name: np.array(value, np.float32) for name, value in numbers.items()}}
+    nodes = [
+        helper.make_node("Pow", ["c", "two"], ["sq"], "square"),
+        helper.make_node("Conv", ["sq", "band"], ["m"], "sum"),
+        helper.make_node("Mul", ["alpha", "m"], ["scaled"], "alpha"),
+        helper.make_node("Add", ["bias", "scaled"], ["shifted"], "bias"),
+        helper.make_node("Pow", ["shifted", "beta"], ["power"], "beta"),
+        helper.make_node("Div", ["c", "power"], ["n"], "div"),
+    ]
+    graph = load(tmp_path, nodes, arrays)
+    assert graph.by_name["div"].op == expected
+    if expected == "LRN":
+        assert graph.by_name["div"].attributes["size"] == size
+    assert agrees(graph)
+
+
+def sliced(axis: int, rank: int, size: int, channels: int, *, starts=None, before=None):
+    """Tf.nn.local_response_normalization taken apart: squares padded, ``size`` slices added, a power of -beta."""
+    before = (size - 1) // 2 if before is None else before
+    pads = np.zeros(2 * rank, dtype=np.int64)
+    pads[axis], pads[rank + axis] = before, size - 1 - before
+    arrays = {"pads": pads, "axis": np.array([axis])}
+    arrays |= {name: np.array(value, np.float32) for name, value in (("alpha", 0.2), ("bias", 1.5), ("beta", -0.75))}
+    nodes = [
+        helper.make_node("Mul", ["c", "c"], ["sq"], "square"),
+        helper.make_node("Pad", ["sq", "pads"], ["pd"], "pad"),
+    ]
+    total = ""
+    for place, start in enumerate(starts or range(size)):
+        arrays[f"s{place}"], arrays[f"e{place}"] = np.array([start]), np.array([start + channels])
+        nodes.append(helper.make_node("Slice", ["pd", f"s{place}", f"e{place}", "axis"], [f"t{place}"]))
+        if total:
+            nodes.append(helper.make_node("Add", [total, f"t{place}"], [f"u{place}"]))
+        total = f"u{place}" if total else f"t{place}"
+    nodes += [
+        helper.make_node("Mul", [total, "alpha"], ["scaled"], "alpha"),
+        helper.make_node("Add", ["scaled", "bias"], ["shifted"], "bias"),
+        helper.make_node("Pow", ["shifted", "beta"], ["power"], "beta"),
+        helper.make_node("Mul", ["power", "c"], ["n"], "end"),
+    ]
+    return nodes, arrays
+
+
+@pytest.mark.parametrize("size", [3, 4, 5])
+def test_sum_of_slices(tmp_path, size):
+    graph = load(tmp_path, *sliced(1, 4, size, CHANNELS))
+    layer = graph.by_name["end"]
+    assert (layer.op, layer.recognized_from, layer.attributes["size"]) == ("LRN", "pattern", size)
+    assert layer.attributes["alpha"] == pytest.approx(0.2 * size)
+    assert agrees(graph)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"starts": (0, 1, 1)}, {"starts": (0, 2, 1), "before": 0}, {"starts": (0, 1)}], ids=str
+)
+def test_other_sums_of_slices_stay(tmp_path, changes):
+    graph = load(tmp_path, *sliced(1, 4, 3, CHANNELS, **changes))
+    assert graph.by_name["end"].op == "Mul"
+    assert agrees(graph)
+
+
+def test_channels_last_stand_between_transposes(tmp_path):
+    nodes, arrays = sliced(3, 4, 5, 6)
+    nodes[-1].output[0] = "y"
+    front = helper.make_node("Mul", ["x", "bias"], ["c"], "front")
+    graph = load_graph(write(model([front, *nodes], ("N", 5, 4, 6), arrays), tmp_path))
+    assert [node.op for node in graph.nodes] == ["Mul", "Transpose", "LRN", "Transpose"]
+    assert [node.name for node in graph.nodes] == ["front", "end_channels_first", "end", "end_channels_last"]
+    assert graph.by_name["end"].recognized_from == "pattern"
+    assert unsupported_reason(graph, graph.by_name["end"]) is None
+    assert agrees(graph)
+
+
+def test_lrn_between_transposes_as_tf2onnx_writes_it(tmp_path):
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["first"], "in", perm=[0, 3, 1, 2]),
+        helper.make_node("LRN", ["first"], ["n"], "lrn", size=5, alpha=0.5, beta=0.75, bias=1.0),
+        helper.make_node("Transpose", ["n"], ["y"], "out", perm=[0, 2, 3, 1]),
+    ]
+    graph = load_graph(write(model(nodes, ("N", 5, 4, 6)), tmp_path))
+    assert [node.op for node in graph.nodes] == ["Transpose", "LRN", "Transpose"]
+    assert all(unsupported_reason(graph, node) is None for node in graph.nodes)
+    assert agrees(graph)
+
+
+def test_a_pad_of_nothing_is_passed_over(tmp_path):
+    """The legacy exporter writes one in front of every pooling in operator sets 9 and 10."""
+    nodes, arrays = group()
+    nodes.insert(3, helper.make_node("Pad", ["p0", "nothing"], ["p1"], "no_pad"))
+    nodes[4].input[0] = "p1"
+    graph = load(tmp_path, nodes, {**arrays, "nothing": np.zeros(10, dtype=np.int64)})
+    assert graph.by_name["div"].op == "LRN"
+    assert "no_pad" in graph.by_name["div"].members
     assert agrees(graph)
 
 
