@@ -32,6 +32,11 @@ _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormaliz
 _PRODUCT_ROUNDING = 1e-12
 """Relative to the product of the layers' norms: above the rounding of a product of matrices of thousands of columns."""
 
+_FLOAT64 = 8
+_LARGEST_MATRIX = 2 * 2**30
+"""Bytes of the matrix from the last affine stretch's input to the logits."""
+_MOST_CLASSES = 2**13
+"""More have more pairs than are looked at one by one: half a gigabyte of distances."""
 _CHUNK_ENTRIES = 2**22
 """Entries of a Jacobian computed at a time."""
 
@@ -138,10 +143,21 @@ class LayerConstants:
         At the logits themselves it is sqrt(2) for every pair.
         """
         if source not in self._distances:
+            self._check_sizes(source)
             distances = pair_distances(self.matrix(source, self.graph.logits))
             _finite(NormBound(distances.max().item(), "distances"), f"what stands between {source} and the logits")
             self._distances[source] = distances * (1 + ALLOWANCE) + self._cancellation(source)
         return self._distances[source]
+
+    def _check_sizes(self, source: str) -> None:
+        """Refuse matrices over the logits that would not fit in memory."""
+        shapes = self.graph.shapes
+        classes, inputs = math.prod(shapes[self.graph.logits]), math.prod(shapes[source])
+        if classes > _MOST_CLASSES or _FLOAT64 * classes * inputs > _LARGEST_MATRIX:
+            raise UnsupportedError(
+                f"The network has {classes:,} logits, and the distances between them, and from them to the {inputs:,} "
+                "elements they are computed from, do not fit in memory."
+            )
 
     def _cancellation(self, source: str) -> Tensor:
         """What rounding may have hidden in a difference of rows, where the rows are a product of several weights."""
@@ -155,12 +171,20 @@ class LayerConstants:
     def _compute(self, run: AffineRun) -> NormBound:
         if not run.nodes:
             return NormBound(1.0, "identity")
-        first, rest = run.nodes[0], AffineRun(run.nodes[0].outputs[0], run.target, run.nodes[1:])
-        factor = _uniform_factor(self.graph, first)
-        if rest.nodes and factor is not None:
+        passed: list[tuple[Node, float]] = []
+        while len(run.nodes) > 1 and (run.source, run.target) not in self._runs:
+            factor = _uniform_factor(self.graph, run.nodes[0])
+            if factor is None:
+                break
             # What multiplies everything by one number needs no second look at the rest.
-            tail = self.run(rest)
-            return NormBound(tail.value * factor, tail.method)
+            passed.append((run.nodes[0], factor))
+            run = AffineRun(run.nodes[0].outputs[0], run.target, run.nodes[1:])
+        if passed:
+            bound = self.run(run)
+            for node, factor in reversed(passed):
+                bound = _finite(NormBound(bound.value * factor, bound.method), node.name)
+                self._runs[self.graph.live_inputs(node)[0], run.target] = bound
+            return bound
         blocks = [_block_bound(self, block) for block in _blocks(self.graph, run.nodes)]
         if not blocks:
             return NormBound(1.0, "exact")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from nmcheck.bounds.norm_bound import NormBound
 from nmcheck.bounds.rounding import rounded_up
+from nmcheck.execute.on_demand import Tensor, torch
 
 
 def channel_factors(

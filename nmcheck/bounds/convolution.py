@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from nmcheck.bounds.sliding_window import SlidingWindow, integers, number, window_of
+from nmcheck.execute.on_demand import Tensor, torch
 from nmcheck.graph.ir import Node
 
 _CONVOLVE = {1: torch.nn.functional.conv1d, 2: torch.nn.functional.conv2d, 3: torch.nn.functional.conv3d}

@@ -8,14 +8,13 @@ from __future__ import annotations
 import itertools
 import math
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from nmcheck.bounds.convolution import Convolution
 from nmcheck.bounds.dense import spectral_norm
 from nmcheck.bounds.norm_bound import NormBound
 from nmcheck.bounds.rounding import rounded_up
+from nmcheck.execute.on_demand import Tensor, torch
 
 EXACT_SIDE = 1024
 """The exact norm is taken where the smaller side of the matrix has at most so many elements ..."""

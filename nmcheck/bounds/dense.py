@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from nmcheck.bounds.norm_bound import NormBound
 from nmcheck.bounds.rounding import rounded_up
+from nmcheck.execute.on_demand import Tensor, torch
 
 
 def spectral_norm(matrix: Float[Tensor, "rows columns"]) -> float:

@@ -1,4 +1,9 @@
-"""Lipschitz constants of activations: the largest slope, computed ones rounded up in the last digit given."""
+"""Lipschitz constants of activations: the largest slope, computed ones rounded up in the last digit given.
+
+Those of GELU, Swish and Mish are the slope at the one place on the right where its own derivative is zero; on the left,
+where x is negative, it is smaller in magnitude. That no slope anywhere exceeds the numbers below is proved by interval
+arithmetic in tests/bounds/test_slope_proofs.py.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +19,16 @@ ERF_SLOPE = 1.128380
 GELU_SLOPE = 1.128905
 """Phi(x) + x phi(x) at x = sqrt 2."""
 TANH_GELU_SLOPE = 1.129005
-"""The tanh approximation of GELU is a little steeper."""
+"""The tanh approximation of GELU is a little steeper: 1.1289931 at x = 1.4185."""
+ROUNDED_TANH_GELU_SLOPE = 1.129030
+"""The same with its constants anywhere within float16's rounding, 2^-11, as in a spelled-out one."""
 SWISH_SLOPE = 1.099840
-"""x sigmoid(a x) has the slope of a = 1 at a x, whatever a."""
+"""1.0998393 at x = 2.3994 for a = 1; x sigmoid(a x) has the slope of a = 1 at a x, whatever a."""
 MISH_SLOPE = 1.088500
+"""1.0884982 at x = 1.4906."""
+HARD_SWISH_SLOPE = 1.5
+"""(2 x + 3) / 6 at x = 3, where it jumps to 1."""
+_HALF_ROUNDING = 2.0**-11
 
 
 def _constant(slope: float) -> Callable[[Node], float]:
@@ -50,7 +61,15 @@ def _hard_sigmoid(node: Node) -> float:
 
 
 def _gelu(node: Node) -> float:
-    return TANH_GELU_SLOPE if node.attributes.get("approximate", "none") == "tanh" else GELU_SLOPE
+    # x (1 + erf(a x)) / 2 has the slope of a = 1 / sqrt 2 at another place, so its rounding does not matter.
+    if node.attributes.get("approximate", "none") != "tanh":
+        return GELU_SLOPE
+    return ROUNDED_TANH_GELU_SLOPE if node.recognized_from == "pattern" else TANH_GELU_SLOPE
+
+
+def _hard_swish(node: Node) -> float:
+    # Spelled out, its 1/6 is a rounded number, which the slope is proportional to.
+    return HARD_SWISH_SLOPE * (1 + _HALF_ROUNDING) if node.recognized_from == "pattern" else HARD_SWISH_SLOPE
 
 
 SLOPES: Mapping[str, Callable[[Node], float]] = {
@@ -68,7 +87,7 @@ SLOPES: Mapping[str, Callable[[Node], float]] = {
     "Gelu": _gelu,
     "Swish": _constant(SWISH_SLOPE),
     "Mish": _constant(MISH_SLOPE),
-    "HardSwish": _constant(1.5),
+    "HardSwish": _hard_swish,
     "Clip": _constant(1.0),
     "Abs": _constant(1.0),
     "Sin": _constant(1.0),

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from nmcheck.bounds.batch_normalization import batch_normalization_bound, channel_factors
 from nmcheck.bounds.convolution import Convolution, convolution_of
@@ -46,8 +45,11 @@ from nmcheck.bounds.structure import (
     scale_factors,
 )
 from nmcheck.errors import UnsupportedError
-from nmcheck.execute.program import Program
+from nmcheck.execute.on_demand import Tensor, torch
 from nmcheck.graph.ir import Graph, Node
+
+if TYPE_CHECKING:
+    from nmcheck.execute.program import Program
 
 _MAX_POOLS = frozenset({"GlobalMaxPool", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceLogSumExp"})
 """Each output depends on elements of its own, by a function with a gradient of norm at most 1."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from nmcheck.bounds.norm_bound import NormBound
 from nmcheck.bounds.rounding import ALLOWANCE, rounded_up
+from nmcheck.execute.on_demand import Tensor, torch
 
 
 @dataclass(frozen=True)

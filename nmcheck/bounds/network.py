@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nmcheck.bounds.affine_run import LayerConstants
-from nmcheck.bounds.propagation import input_sources, joint_reach, reached_values, route
+from nmcheck.bounds.propagation import input_sources, joint_reach, route
 from nmcheck.bounds.published.algorithm_5_1 import PublishedLayer, PublishedRadii, algorithm_5_1
 from nmcheck.bounds.radius import CertifiedRadii
 from nmcheck.bounds.softmax_margin import predicted_class
@@ -123,7 +123,8 @@ def network_bounds(graph: Graph, program: Program, inputs: Float[Tensor, "images
         program = Program(graph, torch.float64)
     inputs = inputs.cpu()
     constants = LayerConstants(graph, program)
-    layers = [node for node in graph.nodes if node.op not in _NOT_LAYERS and _leads_to_logits(graph, node)]
+    leading = _leading_to_logits(graph)
+    layers = [node for node in graph.nodes if node.op not in _NOT_LAYERS and node.name in leading]
     parts = [_part(constants, layers, chunk) for chunk in inputs.split(_IMAGES)]
     logits = torch.cat([part.logits for part in parts])
     certified = {key: _joined([part.certified[key] for part in parts]) for key in parts[0].certified}
@@ -158,8 +159,15 @@ class _Part:
     published: PublishedRadii
 
 
-def _leads_to_logits(graph: Graph, node: Node) -> bool:
-    return bool(graph.live_inputs(node)) and graph.logits in reached_values(graph, node.outputs)
+def _leading_to_logits(graph: Graph) -> set[str]:
+    """Names of the nodes on a path from the input to the logits."""
+    needed, found = {graph.logits}, set[str]()
+    for node in reversed(graph.nodes):
+        live = graph.live_inputs(node)
+        if live and not needed.isdisjoint(node.outputs):
+            needed.update(live)
+            found.add(node.name)
+    return found
 
 
 def _part(constants: LayerConstants, layers: list[Node], inputs: Tensor) -> _Part:

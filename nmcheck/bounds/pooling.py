@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import math
 
-import torch
-
 from nmcheck.bounds.dense import spectral_norm
 from nmcheck.bounds.norm_bound import NormBound
 from nmcheck.bounds.rounding import rounded_up
 from nmcheck.bounds.sliding_window import SlidingWindow
+from nmcheck.execute.on_demand import torch
 
 
 def max_pool_bound(window: SlidingWindow) -> NormBound:

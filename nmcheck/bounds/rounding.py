@@ -9,9 +9,9 @@ values are more than about 1e6 times the logits they end in, rounding may eat mo
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
+
+from nmcheck.execute.on_demand import Tensor, torch
 
 ALLOWANCE = 1e-6
 """Relative enlargement of every computed constant."""

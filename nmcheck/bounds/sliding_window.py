@@ -95,12 +95,15 @@ def window_of(
     begin, end = pads[:axes], pads[axes:]
     auto_pad = node.attributes.get("auto_pad", "NOTSET")
     if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        # As execute.windows has it: only a pooling's padding may be negative, and halves are rounded toward zero.
+        least = -math.inf if node.op.endswith("Pool") else 0
         totals = [
-            max((out - 1) * s + d * (k - 1) + 1 - size, 0)
+            max((out - 1) * s + d * (k - 1) + 1 - size, least)
             for size, out, k, s, d in zip(input_size, output_size, kernel, strides, dilations, strict=True)
         ]
-        smaller, larger = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
-        begin, end = (smaller, larger) if auto_pad == "SAME_UPPER" else (larger, smaller)
+        lower = auto_pad == "SAME_LOWER"
+        begin = tuple(int((total + lower) / 2) for total in totals)
+        end = tuple(int(total) - half for total, half in zip(totals, begin, strict=True))
     elif auto_pad == "VALID":
         begin = end = (0,) * axes
     return SlidingWindow(

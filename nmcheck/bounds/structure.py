@@ -11,11 +11,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from nmcheck.bounds.norm_bound import NormBound
 from nmcheck.bounds.rounding import ALLOWANCE, rounded_up
+from nmcheck.execute.on_demand import Tensor, torch
 from nmcheck.graph.ir import Graph, Node
 
 PASS_THROUGH = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
@@ -65,7 +64,8 @@ def scale_factors(graph: Graph, node: Node) -> np.ndarray | None:
     if node.op == "Mul":
         return constant
     with np.errstate(divide="ignore"):
-        return 1.0 / constant if node.inputs[1] in graph.constants else None
+        # numpy makes a bare number of a quotient without axes.
+        return np.asarray(1.0 / constant) if node.inputs[1] in graph.constants else None
 
 
 def scale_bound(graph: Graph, node: Node, factors: np.ndarray) -> NormBound:

@@ -6,16 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-import torch
-
 from nmcheck.bounds.layers import unsupported_reason
-from nmcheck.checks.cut import NO_RELU
-from nmcheck.errors import NmcheckError
-from nmcheck.execute.operands import Operands
-from nmcheck.execute.table import row_for
+from nmcheck.execute.outline import execution_refusal
+from nmcheck.graph.between import nodes_between
 from nmcheck.graph.ir import Graph, Node
 from nmcheck.linearize.differentiable import node_refusal
-from nmcheck.linearize.two_stage import nodes_between
 
 CONSUMERS = ("execute", "moments", "bounds")
 """Who reads the graph, in the order in which one builds on the other."""
@@ -55,8 +50,6 @@ def support_of(graph: Graph) -> Support:
     elif prod(graph.shapes[graph.logits]) < 2:
         sentence = f"output '{graph.logits}' has a single value, so there is no other class the label could change to"
         network = {"moments": sentence, "bounds": sentence}
-    elif not any(node.op == "Relu" and not node.domain for node in graph.nodes if node.name in before_logits):
-        network = {"moments": NO_RELU}
     return Support(nodes, network)
 
 
@@ -68,21 +61,3 @@ def _refusals(graph: Graph, node: Node, *, analysed: bool) -> Refusals:
         return {}
     found = {"moments": node_refusal(graph, node), "bounds": unsupported_reason(graph, node)}
     return {consumer: sentence for consumer, sentence in found.items() if sentence is not None}
-
-
-def execution_refusal(graph: Graph, node: Node) -> str | None:
-    """Why a node is not executed, a sentence naming it; None if it is.
-
-    The node's torch function is built, which looks at its attributes and the shapes of its operands, and thrown away.
-    """
-    try:
-        row_for(node).build(Operands(graph, node, torch.float32, "cpu"))
-    except NmcheckError as error:
-        return str(error).removeprefix(f"{graph.model.path}: ")
-    except (RuntimeError, ValueError, IndexError, TypeError, KeyError, ZeroDivisionError) as error:
-        text = str(error).strip().splitlines()
-        why = text[0].rstrip(".") if text else type(error).__name__
-        return (
-            f"node '{node.name}' ({node.op}) does not fit its inputs: {why}; the file is damaged, so export it again."
-        )
-    return None

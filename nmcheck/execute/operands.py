@@ -6,14 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from nmcheck.errors import ModelError, UnsupportedError
+from nmcheck.execute.on_demand import Tensor, torch
 from nmcheck.graph.ir import Graph, Node
 
 Function = Callable[..., Tensor | tuple[Tensor, ...]]
 """A pure function of the node's live inputs, in their order."""
+_TORCH_TYPES = frozenset(
+    {"bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
+     "complex64", "complex128"}
+)  # fmt: skip
+"""numpy's types that torch has, too."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,21 @@ class Operands:
         return self.as_tensor(self.required(position))
 
     def as_tensor(self, array: np.ndarray) -> Tensor:
-        """An array on the device; floating point in the program's type."""
+        """An array on the device; floating point in the program's type.
+
+        Raises:
+            UnsupportedError: torch has no such type.
+        """
+        self.check_type(array)
         tensor = torch.from_numpy(np.array(array, order="C"))
         return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
 
-    def filled(self, function: Callable[..., Tensor]) -> Function:
+    def check_type(self, array: np.ndarray) -> None:
+        """Refuse an array of a type that torch does not have, such as strings."""
+        if array.dtype.name not in _TORCH_TYPES:
+            raise self.unsupported(f"it computes with constants of type {array.dtype.name}")
+
+    def filled(self, function: Function) -> Function:
         """``function`` of all inputs as a function of the live ones, the constants filled in as tensors."""
         given = [position for position in range(len(self.node.inputs)) if self.given(position)]
         constants = {position: self.tensor(position) for position in given if not self.is_live(position)}
@@ -95,7 +109,7 @@ class Operands:
                 return lambda live: function(constant, live)
             return lambda live: function(live, constant)
 
-        def fill(*live: Tensor) -> Tensor:
+        def fill(*live: Tensor) -> Tensor | tuple[Tensor, ...]:
             values = iter(live)
             return function(*(constants[p] if p in constants else next(values) for p in given))
 

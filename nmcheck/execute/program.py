@@ -84,6 +84,10 @@ class Program:
         run = self._runner(tuple(sources), (target,))
         return lambda *given: run(*given)[0]
 
+    def node_function(self, node: Node) -> Function:
+        """One node as a function of its live inputs, in their order, for a single sample."""
+        return self._functions[node.name]
+
     def __call__(self, x: Tensor) -> Float[Tensor, "batch classes"]:
         """Logits of a batch of shape (batch, *graph.shapes[graph.input])."""
         return self._batched(x, (self.graph.logits,))[0].reshape(len(x), self.classes)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from contextlib import redirect_stdout
+from io import StringIO
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from jaxtyping import Num
 
-from nmcheck.errors import ModelError
+from nmcheck.errors import ModelError, UnsupportedError
 from nmcheck.graph.ir import Graph
 
 _CHUNK = 256
 """Samples run at once where the file takes any batch."""
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
+"""What onnxruntime logs by itself: its errors are raised too, and become our own sentence."""
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 _PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 
@@ -33,11 +37,12 @@ class ReferenceSession:
 
     Raises:
         ModelError: onnxruntime refuses the file.
+        UnsupportedError: its input is of a type numpy does not have.
     """
 
     def __init__(self, graph: Graph, device: str = "cpu", threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _FATAL_ONLY
         options.intra_op_num_threads = threads or os.cpu_count() or 1
         options.inter_op_num_threads = 1
         # Idle threads that spin take the processor from torch's, with which they alternate.
@@ -46,13 +51,19 @@ class ReferenceSession:
         wanted = [name for name in _PROVIDERS[device.partition(":")[0]] if name in available]
         path = Path(graph.model.path)
         try:
-            self._session = onnxruntime.InferenceSession(path, sess_options=options, providers=wanted)
+            with _silenced():
+                self._session = onnxruntime.InferenceSession(path, sess_options=options, providers=wanted)
         except Exception as error:
             raise ModelError(
                 f"{path}: onnxruntime refuses the model ({_first_line(error)}); check that it was exported completely."
             ) from error
         self._graph = graph
         self._input = self._session.get_inputs()[0]
+        if self._input.type not in _TYPES:
+            raise UnsupportedError(
+                f"{path}: input '{self._input.name}' is of type {self._input.type}, for which onnxruntime takes no "
+                "numpy array; export the model with a float32 input."
+            )
         self._type = _TYPES[self._input.type]
         self.provider = self._session.get_providers()[0]
         self.description = f"onnxruntime {onnxruntime.__version__}"
@@ -91,14 +102,27 @@ class ReferenceSession:
         else:
             fed = np.concatenate([samples, np.repeat(samples[-1:], size - count, axis=0)])
         try:
-            result = np.asarray(self._session.run([graph.output], {self._input.name: fed})[0])
+            with _silenced():
+                result = np.asarray(self._session.run([graph.output], {self._input.name: fed})[0])
         except Exception as error:
             raise ModelError(
                 f"{graph.model.path}: onnxruntime fails on an input of shape {list(fed.shape)} ({_first_line(error)}); "
                 "check the model's declared input shape."
             ) from error
         rows = 1 if graph.batch_axis is None else len(fed)
+        expected = graph.shapes[graph.output]
+        if result.dtype.kind not in "fiub" or result.size != rows * prod(expected):
+            raise ModelError(
+                f"{graph.model.path}: onnxruntime gives {result.dtype} values of shape {list(result.shape)} for an input "
+                f"of shape {list(fed.shape)}, where {list(expected)} a sample were expected; check the model's declared "
+                "input shape."
+            )
         return result.reshape(rows, *graph.shapes[graph.output])[:count]
+
+
+def _silenced() -> redirect_stdout[StringIO]:
+    """Keeps off standard output, which is the report's, what onnxruntime prints when it tries another provider."""
+    return redirect_stdout(StringIO())
 
 
 def _first_line(error: BaseException) -> str:

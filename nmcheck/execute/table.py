@@ -9,6 +9,7 @@ from nmcheck.execute.operators import (
     activations,
     affine,
     arithmetic,
+    casts,
     normalization,
     pooling,
     quantization,
@@ -19,7 +20,7 @@ from nmcheck.execute.operators import (
 from nmcheck.execute.row import Kind, OperatorRow
 from nmcheck.graph.ir import Node
 
-_FAMILIES = (affine, arithmetic, activations, pooling, normalization, reduction, shape, resize, quantization)
+_FAMILIES = (affine, arithmetic, activations, pooling, normalization, reduction, shape, casts, resize, quantization)
 
 ROWS: Mapping[tuple[str, str], OperatorRow] = {(row.domain, row.op): row for family in _FAMILIES for row in family.ROWS}
 """All rows by (domain, operator)."""

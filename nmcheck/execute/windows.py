@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,9 @@ def window_of(operands: Operands, kernel: tuple[int, ...]) -> Window:
     With ``auto_pad`` SAME the output has ceil(size / stride) windows and an odd padding goes behind (UPPER) or in front
     (LOWER).
 
+    Where the stride exceeds the window, ONNX's formula for the padding is negative: a pooling then starts behind the
+    input's first pixels, a convolution does not.
+
     Raises:
         UnsupportedError: there are no or more than three spatial axes.
         ModelError: the attributes do not fit the number of axes.
@@ -63,12 +67,15 @@ def window_of(operands: Operands, kernel: tuple[int, ...]) -> Window:
     if auto_pad == "VALID":
         return Window(kernel, strides, dilations, (0,) * axes, (0,) * axes)
     if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        least = -math.inf if operands.node.op.endswith("Pool") else 0
         totals = [
-            max((-(-size // s) - 1) * s + extent - size, 0)
+            max((-(-size // s) - 1) * s + extent - size, least)
             for size, s, extent in zip(sizes, strides, window.extents, strict=True)
         ]
-        smaller, larger = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
-        begin, end = (smaller, larger) if auto_pad == "SAME_UPPER" else (larger, smaller)
+        # Halves are rounded toward zero, as onnxruntime does, which matters where the padding is negative.
+        lower = auto_pad == "SAME_LOWER"
+        begin = tuple(int((total + lower) / 2) for total in totals)
+        end = tuple(int(total) - half for total, half in zip(totals, begin, strict=True))
         return Window(kernel, strides, dilations, begin, end)
     return window
 

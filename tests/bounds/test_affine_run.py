@@ -5,6 +5,7 @@ from bounds.networks import Builder, double, weights
 
 from nmcheck.bounds.affine_run import LayerConstants, affine_matrix, affine_run
 from nmcheck.bounds.dense import spectral_norm
+from nmcheck.errors import UnsupportedError
 from nmcheck.graph.ir import Graph
 
 
@@ -105,3 +106,34 @@ def test_uniform_factors_and_shifts_only_scale_the_rest():
     convolved = builder.conv(scaled, weights(0, 2, 1, 3, 3))
     graph = builder.graph(convolved)
     assert run_bound(graph, "x", convolved) == pytest.approx(255 * run_bound(graph, scaled, convolved), rel=1e-12)
+
+
+def test_a_run_of_more_nodes_than_python_calls_deep():
+    builder = Builder((1, 4))
+    value = "x"
+    for index in range(1500):
+        value = builder.node("Mul", value, (1, 4), [np.array(1.001 if index % 2 else 1 / 1.001)], index=-1)
+    graph = builder.graph(builder.dense(value, weights(0, 3, 4)))
+    bound = run_bound(graph, "x", graph.logits)
+    assert 1 <= bound / exact(graph, value, graph.logits) <= 1 + 2e-6
+
+
+def test_every_tail_of_a_run_has_the_constant_it_has_by_itself():
+    builder = Builder((1, 4))
+    value, sources = "x", ["x"]
+    for factor in (2.0, -0.5, 3.0):
+        value = builder.node("Mul", value, (1, 4), [np.array(factor)], index=-1)
+        sources.append(value)
+    graph = builder.graph(builder.dense(value, weights(0, 3, 4)))
+    together = LayerConstants(graph, double(graph))
+    for source in sources:
+        found = together.run(affine_run(graph, graph.logits, (source,))).value
+        np.testing.assert_allclose(found, run_bound(graph, source, graph.logits), rtol=1e-12)
+        assert 1 <= found / exact(graph, source, graph.logits) <= 1 + 2e-6
+
+
+def test_too_many_logits_for_a_matrix_of_their_distances():
+    builder = Builder((1, 4))
+    graph = builder.graph(builder.dense("x", weights(0, 2**16, 4)))
+    with pytest.raises(UnsupportedError, match="65,536 logits"):
+        LayerConstants(graph, double(graph)).logit_distances("x")

@@ -1,9 +1,10 @@
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from models import mlp, model, node, weights, write
 
-from nmcheck.errors import ModelError
+from nmcheck.errors import ModelError, UnsupportedError
 from nmcheck.execute.session import ReferenceSession
 from nmcheck.graph.load import load_graph
 
@@ -53,3 +54,30 @@ def test_file_that_vanished(tmp_path):
     path.unlink()
     with pytest.raises(ModelError, match="onnxruntime refuses"):
         ReferenceSession(graph)
+
+
+def test_only_its_own_sentence_is_shown(tmp_path, capfd):
+    # onnxruntime prints to standard output that it tries another provider, and logs what it raises.
+    made = model([node("Resize", ["x", "", "s"], mode="nearest")], (1, 1, 2, 2), {"s": np.ones(4, dtype=np.float32)})
+    graph = load_graph(write(made, tmp_path))
+    made.graph.node[0].attribute[0].s = b"\xff\xfe"
+    write(made, tmp_path)
+    with pytest.raises(ModelError, match="onnxruntime refuses"):
+        ReferenceSession(graph)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_output_that_does_not_grow_with_the_batch(tmp_path):
+    graph = load_graph(write(mlp((4, 3, 2)), tmp_path))
+    nodes = [node("Shape", ["x"], ["s"]), node("Size", ["s"], ["n"]), node("Cast", ["n"], ["c"], to=1)]
+    nodes.append(node("Expand", ["c", "t"]))
+    write(model(nodes, ("N", 4), {"t": np.array([5, 2], dtype=np.int64)}), tmp_path)
+    with pytest.raises(ModelError, match=r"\[5, 2\] for an input of shape \[3, 4\]"):
+        ReferenceSession(graph).run(weights(3, 1, 4))
+
+
+def test_input_that_numpy_does_not_have(tmp_path):
+    made = model([node("Cast", ["x"], ["f"], to=onnx.TensorProto.FLOAT), node("MatMul", ["f", "w"])], ("N", 4), {"w": weights(4, 3)})
+    made.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.BFLOAT16
+    with pytest.raises(UnsupportedError, match="'x' is of type tensor\\(bfloat16\\)"):
+        ReferenceSession(load_graph(write(made, tmp_path)), threads=1)

@@ -1,9 +1,15 @@
 """Third-party files: executed like onnxruntime, or refused for a reason."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from conftest import SHARED
+from double_reference import double_output
+from models import model, node, write
+from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
+from recast import recast, with_half_weights
 
 from nmcheck.errors import UnsupportedError
 from nmcheck.execute.comparison import relative_difference
@@ -16,6 +22,7 @@ REFUSED = {
     "marabou__oneInput_twoBranches.onnx": "2 data outputs",
     "dropout_training_mode_true.onnx": "training mode",
 }
+SAMPLE_MODELS = ["lenet", "lenet_bn", "lenet_lrn1", "lenet_lrn2", "lenet_lrn3", "lenet_relu3", "mlp"]
 FOLDER = SHARED / "models"
 FILES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.onnx"))
 EXECUTED = [name for name in FILES if name.rpartition("/")[2] not in REFUSED]
@@ -44,17 +51,62 @@ def test_equals_onnxruntime_or_is_refused(shared_models, name):
 
 
 @pytest.mark.parametrize("name", EXECUTED or [ABSENT])
-def test_double_precision_agrees_with_single(shared_models, name):
+def test_double_precision_equals_onnx_reference(shared_models, name):
     graph = load_graph(shared_models / name)
-    x = torch.from_numpy(samples(graph))
-    single, double = (Program(graph, dtype).output(x.to(dtype)) for dtype in (torch.float32, torch.float64))
-    assert double.dtype == torch.float64
-    assert relative_difference(single.numpy(), double.numpy()) <= 1e-5
+    x = samples(graph).astype(np.float64)
+    ours = Program(graph, torch.float64).output(torch.from_numpy(x)).numpy()
+    assert ours.dtype == np.float64
+    for mine, sample in zip(ours, x, strict=True):
+        reference = double_output(graph, sample)
+        assert reference.dtype == np.float64
+        assert relative_difference(mine, reference) <= 1e-10
 
 
-@pytest.mark.parametrize("name", ["lenet", "lenet_bn", "lenet_lrn1", "lenet_lrn2", "lenet_lrn3", "lenet_relu3", "mlp"])
+def test_onnx_reference_forgets_the_channels_of_an_lrn():
+    """Why ``double_reference`` has its own: a sample's output depends on how many samples stand beside it."""
+    made = model([node("LRN", ["x"], size=3, alpha=3.0, bias=1.0, beta=1.0)], ("N", 2, 1, 1))
+    reference = ReferenceEvaluator(made)
+    ones = np.ones((2, 2, 1, 1), np.float32)
+    np.testing.assert_allclose(reference.run(None, {"x": ones})[0][0].ravel(), [1 / 3, 1 / 3])
+    np.testing.assert_allclose(reference.run(None, {"x": ones[:1]})[0][0].ravel(), [1 / 3, 1])
+
+
+def test_onnx_reference_trains_an_old_batch_normalization():
+    """Why ``double_reference`` has its own: the stored mean 0 and variance 1 are mixed with those of the sample."""
+    names = ["x", "scale", "bias", "mean", "variance"]
+    arrays = dict(zip(names[1:], np.array([[1], [0], [0], [1]], np.float32), strict=True))
+    made = model([node("BatchNormalization", names, epsilon=0.0)], ("N", 1), arrays, opset=9)
+    x = np.full((1, 1), 2, np.float32)
+    assert ReferenceEvaluator(made).run(None, {"x": x})[0].item() == pytest.approx((2 - 0.1 * 2) / 0.9**0.5)
+    made.opset_import[0].version = 15
+    assert ReferenceEvaluator(made).run(None, {"x": x})[0].item() == 2
+
+
+@pytest.mark.parametrize("name", SAMPLE_MODELS)
 def test_sample_models(sample_models, name):
     graph = load_graph(sample_models / f"{name}.onnx")
+    x = samples(graph)
+    ours = Program(graph).output(torch.from_numpy(x)).numpy()
+    assert relative_difference(ours, ReferenceSession(graph, threads=1).run(x)) <= 1e-5
+    double = Program(graph, torch.float64).output(torch.from_numpy(x[:1]).double()).numpy()
+    assert relative_difference(double[0], double_output(graph, x[0])) <= 1e-10
+
+
+@pytest.mark.parametrize("name", SAMPLE_MODELS)
+def test_half_precision(sample_models, tmp_path, name):
+    graph = load_graph(write(recast(onnx.load(sample_models / f"{name}.onnx"), TensorProto.FLOAT16), tmp_path))
+    assert graph.half
+    x = samples(graph)
+    ours = Program(graph).output(torch.from_numpy(x)).numpy()
+    difference = relative_difference(ours, ReferenceSession(graph, threads=1).run(x))
+    assert 1e-5 < difference <= 1e-2  # onnxruntime does compute in half precision
+
+
+@pytest.mark.parametrize("name", SAMPLE_MODELS)
+def test_half_precision_weights(sample_models, tmp_path, name):
+    graph = load_graph(write(with_half_weights(onnx.load(sample_models / f"{name}.onnx")), tmp_path))
+    assert not graph.half
+    assert not any(array.dtype == np.float16 for array in graph.constants.values())
     x = samples(graph)
     ours = Program(graph).output(torch.from_numpy(x)).numpy()
     assert relative_difference(ours, ReferenceSession(graph, threads=1).run(x)) <= 1e-5

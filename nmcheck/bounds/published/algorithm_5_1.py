@@ -275,6 +275,8 @@ def _chain(graph: Graph) -> tuple[list[Node], str | None]:
     chain: list[Node] = []
     value = graph.logits
     while value != graph.input:
+        if value not in graph.producers:
+            return chain, "The logits are constant, so no change of the input moves them."
         node = graph.producers[value]
         live = graph.live_inputs(node)
         if len(live) != 1:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
+from nmcheck.execute.on_demand import Tensor, functional, torch
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.operators.arithmetic import elementwise
 from nmcheck.execute.row import Kind, OperatorRow
@@ -130,11 +127,12 @@ def _normalized(operands: Operands, function: Callable[..., Tensor]) -> Function
 
 
 def argmax(operands: Operands) -> Function:
-    """ArgMax and ArgMin; of equal elements the first."""
+    """ArgMax and ArgMin; of equal elements the first, or with ``select_last_index`` the last."""
     axis, keep = operands.integer("axis", 0), bool(operands.integer("keepdims", 1))
-    if operands.integer("select_last_index", 0):
-        raise operands.unsupported("select_last_index is set")
     pick = torch.argmax if operands.node.op == "ArgMax" else torch.argmin
+    if operands.integer("select_last_index", 0):
+        last = operands.shape(0)[axis] - 1
+        return lambda x: last - pick(x.flip(axis), dim=axis, keepdim=keep)
     return lambda x: pick(x, dim=axis, keepdim=keep)
 
 

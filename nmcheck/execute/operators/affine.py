@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
+from nmcheck.execute.on_demand import Tensor, functional, torch
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.row import Kind, OperatorRow, affine_in_one
 from nmcheck.execute.windows import torch_pads, window_of

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 
-import torch
-from torch import Tensor
-
+from nmcheck.execute.on_demand import Tensor, torch
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.row import Kind, OperatorRow, affine_in_first, affine_in_one
 from nmcheck.graph.ir import Graph, Node
@@ -32,6 +30,37 @@ def _max(*values: Tensor) -> Tensor:
 
 def _min(*values: Tensor) -> Tensor:
     return reduce(torch.minimum, values)
+
+
+def divide(operands: Operands) -> Function:
+    """Div; between whole numbers the quotient's whole part."""
+    return operands.filled(
+        partial(torch.div, rounding_mode="trunc") if _whole(operands.node, operands.graph) else torch.div
+    )
+
+
+def _divide_kind(node: Node, graph: Graph) -> Kind:
+    return Kind.PIECEWISE_LINEAR if _whole(node, graph) else affine_in_first(node, graph)
+
+
+def _whole(node: Node, graph: Graph) -> bool:
+    """Whether an operator with operands of one type works on whole numbers.
+
+    A constant operand says so; where all depend on the sample, they are whole only behind a cast, an arg-max or a
+    quantization, which are looked for along the operators that keep the type of their first operand.
+    """
+    while True:
+        constants = [graph.constants[value] for value in node.inputs if value in graph.constants]
+        if constants and node.op in _ONE_TYPE:
+            return constants[0].dtype.kind in "iu"
+        if node.op == "Cast":
+            return node.attributes.get("to") in _WHOLE_TYPES
+        if node.op in ("ArgMax", "ArgMin", "QuantizeLinear"):
+            return True
+        before = graph.producers.get(next((value for value in node.inputs if value not in graph.constants), ""))
+        if before is None or node.op in ("DequantizeLinear", "CastLike"):
+            return False
+        node = before
 
 
 def _power_kind(node: Node, graph: Graph) -> Kind:
@@ -61,6 +90,11 @@ def _where(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     return torch.where(condition.bool(), yes, no)
 
 
+_ONE_TYPE = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mod"})
+"""Operators whose operands are all of one type, which is the result's."""
+_WHOLE_TYPES = frozenset({2, 3, 4, 5, 6, 7, 12, 13})
+"""ONNX's codes of the types of whole numbers that arithmetic is defined on."""
+
 _COMPARISONS: dict[str, Callable[..., Tensor]] = {
     "Equal": torch.eq,
     "Greater": torch.gt,
@@ -77,7 +111,7 @@ ROWS = (
     OperatorRow("Add", Kind.AFFINE, elementwise(torch.add)),
     OperatorRow("Sub", Kind.AFFINE, elementwise(torch.sub)),
     OperatorRow("Mul", Kind.AFFINE, elementwise(torch.mul), affine_in_one),
-    OperatorRow("Div", Kind.AFFINE, elementwise(torch.div), affine_in_first),
+    OperatorRow("Div", Kind.AFFINE, divide, _divide_kind),
     OperatorRow("Sum", Kind.AFFINE, elementwise(_sum)),
     OperatorRow("Mean", Kind.AFFINE, elementwise(_mean)),
     OperatorRow("Neg", Kind.AFFINE, elementwise(torch.neg)),

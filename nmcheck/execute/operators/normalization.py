@@ -5,10 +5,8 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
+from nmcheck.execute.on_demand import Tensor, functional, torch
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.row import Kind, OperatorRow, affine_in_first
 
@@ -42,12 +40,17 @@ def instance_normalization(operands: Operands) -> Function:
 
 
 def layer_normalization(operands: Operands) -> Function:
-    """LayerNormalization over all axes from ``axis`` on."""
+    """LayerNormalization over all axes from ``axis`` on, its mean and inverse deviation beside it where asked for."""
     epsilon, axes = operands.number("epsilon", 1e-5), _trailing_axes(operands)
+    count = len(operands.node.outputs)
 
-    def apply(x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
-        result = _standardized(x, axes, epsilon) * scale
-        return result if bias is None else result + bias
+    def apply(x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
+        mean = x.mean(dim=axes, keepdim=True)
+        centered = x - mean
+        inverse = torch.rsqrt((centered * centered).mean(dim=axes, keepdim=True) + epsilon)
+        result = centered * inverse * scale
+        result = result if bias is None else result + bias
+        return result if count == 1 else (result, mean, inverse)[:count]
 
     return operands.filled(apply)
 

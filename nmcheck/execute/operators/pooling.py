@@ -12,10 +12,8 @@ from functools import reduce
 from itertools import product
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
+from nmcheck.execute.on_demand import Tensor, functional, torch
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.operators.arithmetic import elementwise
 from nmcheck.execute.row import Kind, OperatorRow
@@ -50,7 +48,15 @@ def lp_pool(operands: Operands) -> Function:
 
 
 def _window(operands: Operands) -> tuple[Window, list[int]]:
-    """The windows and the padding, in torch's order, that makes room for them."""
+    """The windows and the padding, in torch's order, that makes room for them.
+
+    Raises:
+        UnsupportedError: dilated windows are padded by ``auto_pad``: onnxruntime pads as if they were not dilated, and
+            its output may even have another shape than ONNX says.
+    """
+    same = operands.text("auto_pad", "NOTSET").startswith("SAME")
+    if same and any(dilation > 1 for dilation in operands.integers("dilations") or ()):
+        raise operands.unsupported("it pads dilated windows by auto_pad, where onnxruntime departs from ONNX")
     window = window_of(operands, operands.integers("kernel_shape") or ())
     end = window.reaching(operands.shape(0)[2:], operands.output_shape[2:])
     return window, torch_pads(window.begin, end)

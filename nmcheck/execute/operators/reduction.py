@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
-
+from nmcheck.execute.on_demand import Tensor, torch
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.row import Kind, OperatorRow
 
@@ -27,11 +26,29 @@ def _prod(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return x
 
 
+def _largest(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return x.amax(dim=axes) if _has_elements(x, axes) else _of_nothing(x, axes, -math.inf)
+
+
+def _smallest(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return x.amin(dim=axes) if _has_elements(x, axes) else _of_nothing(x, axes, math.inf)
+
+
+def _has_elements(x: Tensor, axes: tuple[int, ...]) -> bool:
+    return all(x.shape[axis] for axis in axes)
+
+
+def _of_nothing(x: Tensor, axes: tuple[int, ...], limit: float) -> Tensor:
+    """What the largest or smallest of no elements is said to be: an infinity, or the truth value nearest to it."""
+    total = x.sum(dim=axes) + limit
+    return total > 0 if x.dtype == torch.bool else total
+
+
 _REDUCTIONS: dict[str, tuple[Kind, Callable[[Tensor, tuple[int, ...]], Tensor]]] = {
     "ReduceMean": (Kind.AFFINE, lambda x, axes: x.mean(dim=axes)),
     "ReduceSum": (Kind.AFFINE, lambda x, axes: x.sum(dim=axes)),
-    "ReduceMax": (Kind.PIECEWISE_LINEAR, lambda x, axes: x.amax(dim=axes)),
-    "ReduceMin": (Kind.PIECEWISE_LINEAR, lambda x, axes: x.amin(dim=axes)),
+    "ReduceMax": (Kind.PIECEWISE_LINEAR, _largest),
+    "ReduceMin": (Kind.PIECEWISE_LINEAR, _smallest),
     "ReduceL1": (Kind.PIECEWISE_LINEAR, lambda x, axes: x.abs().sum(dim=axes)),
     "ReduceL2": (Kind.SMOOTH, _l2),
     "ReduceSumSquare": (Kind.SMOOTH, lambda x, axes: (x * x).sum(dim=axes)),

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from nmcheck.execute.on_demand import Tensor, torch
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.row import Kind, OperatorRow
 

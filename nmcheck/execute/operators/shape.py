@@ -6,19 +6,11 @@ Shapes are all known, so what an operator reshapes to is read off the graph and 
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
+from nmcheck.execute.on_demand import Tensor, functional, torch
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.row import Kind, OperatorRow
 from nmcheck.execute.windows import torch_pads
-from nmcheck.graph.ir import Graph, Node
-
-_FLOATS = (1, 10, 11, 16)
-"""ONNX's codes of float, float16, double and bfloat16."""
-_BOOL = 9
-_NARROW_FLOATS = (17, 18, 19, 20, 23)
 
 
 def reshape(operands: Operands) -> Function:
@@ -28,7 +20,13 @@ def reshape(operands: Operands) -> Function:
 
 
 def identity(_operands: Operands) -> Function:
-    """Identity, and Dropout at inference."""
+    """Identity."""
+    return lambda x: x
+
+
+def dropout(operands: Operands) -> Function:
+    """Dropout at inference, the identity whatever its ratio."""
+    operands.static(1)
     return lambda x: x
 
 
@@ -176,37 +174,10 @@ def trilu(operands: Operands) -> Function:
     return lambda x: triangle(x, diagonal)
 
 
-def cast(operands: Operands) -> Function:
-    """Cast between numbers.
-
-    Floating-point types are all computed in the program's own, a precision the file asks for in between
-    notwithstanding. Integers are held as rounded floating-point numbers, so that they mix with the rest.
-    """
-    target, dtype = operands.integer("to", 1), operands.dtype
-    if target in _FLOATS:
-        return lambda x: x.to(dtype)
-    if target == _BOOL:
-        return lambda x: x != 0
-    if target in _NARROW_FLOATS:
-        raise operands.unsupported("it rounds to an 8-bit or 4-bit floating-point type")
-    return lambda x: torch.trunc(x.to(dtype))
-
-
-def cast_like(operands: Operands) -> Function:
-    """CastLike to a floating-point type."""
-    dtype = operands.dtype
-    if not operands.is_live(1) and operands.required(1).dtype.kind != "f":
-        raise operands.unsupported("it casts to a type that is not floating-point")
-    return lambda x, *_like: x.to(dtype)
-
-
-def _cast_kind(node: Node, _graph: Graph) -> Kind:
-    return Kind.AFFINE if node.attributes.get("to") in _FLOATS else Kind.PIECEWISE_LINEAR
-
-
 ROWS = (
     *(OperatorRow(op, Kind.SHAPE, reshape) for op in ("Reshape", "Flatten", "Squeeze", "Unsqueeze")),
-    *(OperatorRow(op, Kind.SHAPE, identity) for op in ("Identity", "Dropout")),
+    OperatorRow("Identity", Kind.SHAPE, identity),
+    OperatorRow("Dropout", Kind.SHAPE, dropout),
     OperatorRow("Transpose", Kind.SHAPE, transpose),
     OperatorRow("Expand", Kind.SHAPE, expand),
     OperatorRow("Tile", Kind.SHAPE, tile, since=6),
@@ -218,6 +189,4 @@ ROWS = (
     OperatorRow("DepthToSpace", Kind.SHAPE, depth_to_space),
     OperatorRow("SpaceToDepth", Kind.SHAPE, space_to_depth),
     OperatorRow("Trilu", Kind.AFFINE, trilu),
-    OperatorRow("Cast", Kind.AFFINE, cast, _cast_kind),
-    OperatorRow("CastLike", Kind.AFFINE, cast_like),
 )
