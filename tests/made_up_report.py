@@ -12,11 +12,14 @@ from nmcheck.results import (
     FlipEntry,
     FloorEntry,
     LayerBounds,
+    LayerGain,
+    LinearizedNode,
     ModelEntry,
     MomentEntry,
     NoiseGain,
     NormalizationEntry,
     OverallMoments,
+    PropagationEntry,
     RadiusEntry,
     ReferenceEntry,
     Report,
@@ -28,10 +31,21 @@ NO_COVARIANCE = "the published formulas give no covariance between logits"
 NO_ATTACK = "no attack was run"
 
 
+def propagation_entry() -> PropagationEntry:
+    """Random directions through a network with one layer that has no rule."""
+    return PropagationEntry(
+        directions=512,
+        random=True,
+        direction_error_sd=0.0123,
+        linearized=(LinearizedNode(node="node_LRN_7", what="a local response normalization"),),
+        gains=(LayerGain(node="node_relu_15", gain=3.21),),
+    )
+
+
 def moment_entry(sigma: float, engine: str, classes: int = 10) -> MomentEntry:
     """One engine at one noise level; numbers of the size measured on LeNet."""
     draw = random.Random(f"{sigma}{engine}")
-    published = engine != "two-stage"
+    published = engine.startswith("published")
 
     def measures() -> dict[str, Any]:
         return {
@@ -47,9 +61,10 @@ def moment_entry(sigma: float, engine: str, classes: int = 10) -> MomentEntry:
         sigma_pixel=sigma,
         sigma_model=(sigma,),
         engine=engine,
-        cut="node_relu",
-        cut_kind="cut",
-        linearizer="taylor",
+        cut=None if engine == "propagate" else "node_relu",
+        cut_kind=None if engine == "propagate" else "cut",
+        linearizer=None if engine == "propagate" else "taylor",
+        propagation=propagation_entry() if engine == "propagate" else None,
         reference=ReferenceEntry(
             method="control-variate",
             n=1000,
@@ -232,7 +247,7 @@ def report(
             accuracy=0.99,
         ),
         consistency=ConsistencyEntry(
-            images=100, max_difference=4.1e-7, tolerance=1e-4, runtime="onnxruntime 1.31.1",
+            images=100, max_difference=4.1e-7, precision="single", tolerance=1e-4, runtime="onnxruntime 1.31.1",
             provider="CPUExecutionProvider", device="cpu",
         ),
         moments=tuple(moment_entry(sigma, engine) for sigma in sigmas for engine in engines),

@@ -8,18 +8,17 @@ from nmcheck import __version__
 from nmcheck.checks.bounds import bounds_entry, timed_bounds
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.consistency import check_consistency
-from nmcheck.checks.cut import choose_cut, no_cut_reason
 from nmcheck.checks.moment_entries import moment_entries
 from nmcheck.checks.moments import run_moments
 from nmcheck.checks.normalization import normalization_entries, normalization_nodes
 from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.checks.plan import plan_moments
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.sampling import sampled_network
 from nmcheck.checks.scales import scale_warnings
 from nmcheck.data import describe_selection
 from nmcheck.execute.session import ReferenceSession
-from nmcheck.linearize.differentiable import moments_refusal
-from nmcheck.results import DataEntry, ModelEntry, Report, ToolEntry
+from nmcheck.results import DataEntry, LeftOut, ModelEntry, Report, ToolEntry
 
 FEATURES = "The data are vectors in units of their own, so noise levels and radii are in those units, not in pixels."
 
@@ -44,16 +43,15 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
     with progress.stage("Model and data", None):
         case = open_case(options)
         session = ReferenceSession(case.file_graph)
-        refusal = moments_refusal(case.graph)
-        cut = None if refusal else choose_cut(case.graph, options.cut)
+        plan = plan_moments(case.graph, options.engines, options.cut)
     with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
         consistency = check_consistency(case, session, advance)
     accuracy = None if case.labels is None else float(case.correct.double().mean())
     moments = None
-    if cut is not None:
+    if plan.engines:
         network = sampled_network(case, session)
         with progress.stage("Moments and their reference", len(case.pixels)) as advance:
-            runs = run_moments(case, options, cut, network, advance)
+            runs = run_moments(case, options, plan, network, advance)
         moments = moment_entries(case, options, runs, network)
     with progress.stage("Robustness bounds", None):
         bounds = timed_bounds(case)
@@ -66,7 +64,10 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         data=_data(case, options, accuracy),
         consistency=consistency,
         moments=moments,
-        moments_reason=None if cut is not None else refusal or no_cut_reason(case.graph),
+        moments_reason=None if plan.engines else plan.reason,
+        moments_left_out=()
+        if not plan.engines
+        else tuple(LeftOut(engine=engine, reason=reason) for engine, reason in plan.left_out.items()),
         bounds=(bounds_entry(case, bounds),),
         normalization=normalization,
         warnings=scale_warnings(case, session, accuracy),

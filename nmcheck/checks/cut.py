@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nmcheck.errors import UsageError
-from nmcheck.graph.cuts import relu_cuts, relu_skips
+from nmcheck.graph.cuts import cut_points
 from nmcheck.graph.ir import Graph, Node
 from nmcheck.linearize.budget import budget_refusal
 
 NO_RELU = (
-    "the model has no ReLU between its input and its logits, and the two-stage engines need one to linearize around"
+    "the model has no ReLU between its input and its logits, nor one in disguise (LeakyRelu, PRelu, Clip, Max or Min "
+    "with constants), and the two-stage engines need one to linearize around"
 )
 
 
 def choose_cut(graph: Graph, wanted: str) -> Node | None:
-    """The ReLU node that ``wanted`` means.
+    """The ReLU node, or ReLU in disguise (``graph.disguised``), that ``wanted`` means.
 
     ``first`` and ``last`` mean those ReLUs that every path from the input to the logits crosses; where there is none,
     all that the logits depend on. ReLUs whose matrices do not fit in memory are passed over. A node's name means that
@@ -25,11 +28,12 @@ def choose_cut(graph: Graph, wanted: str) -> Node | None:
     Raises:
         UsageError: ``wanted`` names no ReLU that the logits depend on, or one whose matrices do not fit in memory.
     """
-    cuts, skips = relu_cuts(graph), relu_skips(graph)
+    points = cut_points(graph)
+    relus = [point.node for point in points]
     if wanted in ("first", "last"):
-        fitting = _fitting(graph, cuts) or _fitting(graph, skips)
+        cuts = [point.node for point in points if point.kind == "cut"]
+        fitting = _fitting(graph, cuts) or _fitting(graph, relus)
         return fitting[0 if wanted == "first" else -1] if fitting else None
-    relus = sorted((*cuts, *skips), key=graph.nodes.index)
     for node in relus:
         if node.name == wanted:
             _check_budget(graph, node, relus)
@@ -45,13 +49,15 @@ def choose_cut(graph: Graph, wanted: str) -> Node | None:
 
 def no_cut_reason(graph: Graph) -> str:
     """Why ``choose_cut`` found no ReLU."""
-    relus = (*relu_skips(graph), *relu_cuts(graph))
-    if not relus:
+    points = cut_points(graph)
+    if not points:
         return NO_RELU
-    return f"the network cannot be linearized around any of its ReLUs: {budget_refusal(graph, relus[-1])}"
+    # Where there is a cut, its figures; it is the smaller model.
+    shown = [point.node for point in points if point.kind == "cut"] or [point.node for point in points]
+    return f"the network cannot be linearized around any of its ReLUs: {budget_refusal(graph, shown[-1])}"
 
 
-def _fitting(graph: Graph, relus: tuple[Node, ...]) -> list[Node]:
+def _fitting(graph: Graph, relus: Sequence[Node]) -> list[Node]:
     return [node for node in relus if budget_refusal(graph, node) is None]
 
 
@@ -59,7 +65,7 @@ def _check_budget(graph: Graph, node: Node, relus: list[Node]) -> None:
     refusal = budget_refusal(graph, node)
     if refusal is None:
         return
-    later = [other.name for other in _fitting(graph, tuple(relus[relus.index(node) + 1 :]))]
+    later = [other.name for other in _fitting(graph, relus[relus.index(node) + 1 :])]
     advice = f"take a later one: {', '.join(later)}" if later else "no later ReLU is small enough"
     raise UsageError(f"--cut {node.name}: {refusal}; {advice}.")
 

@@ -1,4 +1,4 @@
-"""The moment engines: from an (Affine, ReLU, Affine) model to the logits' mean and variance.
+"""The engines that linearize: from an (Affine, ReLU, Affine) model to the logits' mean and variance.
 
 Analytic moments of a deeper network are estimates: the linearization around the cut has no error bound. The engines
 named ``published-`` are the papers' formulas as they stand, kept as baselines.
@@ -14,12 +14,8 @@ import torch
 from torch import Tensor
 
 from nmcheck.affine import AffineReluAffine
-from nmcheck.moments.affine_relu_affine import (
-    GaussianInput,
-    output_covariance,
-    output_mean,
-    pre_activation,
-)
+from nmcheck.moments.affine_relu_affine import output_covariance, output_mean, pre_activation
+from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.lemma4 import lemma4_variance
 from nmcheck.moments.theorem2 import theorem2_variance
 
@@ -80,4 +76,4 @@ MOMENTS: Mapping[str, Engine] = {
     "published-theorem2": _published_theorem2,
     "published-lemma4": _published_lemma4,
 }
-"""Engines by name; ``options.ENGINES`` lists the same names without importing torch."""
+"""Engines that take a model linearized around a ReLU, by name: ``plan.LINEARIZED``."""

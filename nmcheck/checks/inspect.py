@@ -1,22 +1,18 @@
-"""``nmcheck inspect``: what is in a model, who can analyse it, and where it can be cut.
-
-Modules that load torch are imported inside the functions: the weights are read and dropped before it is loaded.
-"""
+"""``nmcheck inspect``: what is in a model, who can analyse it, and where it can be cut; torch is not loaded for it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from nmcheck import __version__
-from nmcheck.graph.cuts import relu_cuts
+from nmcheck.checks.support import CONSUMERS, NEEDED, Support, support_of
+from nmcheck.execute.operators.normalization import ROWS as NORMALIZATIONS
+from nmcheck.graph.cuts import cut_points, is_relu
 from nmcheck.graph.ir import Graph, Node
 from nmcheck.graph.load import load_graph
+from nmcheck.linearize.budget import budget_refusal
 from nmcheck.results.inspection import (
     Analyzable,
     CutEntry,
@@ -27,19 +23,14 @@ from nmcheck.results.inspection import (
 )
 from nmcheck.results.model import ToolEntry
 
-if TYPE_CHECKING:
-    from nmcheck.checks.support import Support
-
 FLOAT64 = 8
 """Bytes of a number."""
-LARGE = 2**16
-"""Elements from which a constant is weights and not a shape, an exponent or a scale: no refusal looks at its values."""
 
 
 def inspect(path: Path) -> Inspection:
     """Look into a model without running it.
 
-    Nothing is run, and of the weights only the shapes are kept.
+    Nothing is run, and torch is not loaded.
 
     Args:
         path: an ONNX file.
@@ -49,19 +40,15 @@ def inspect(path: Path) -> Inspection:
         UnsupportedError: nothing about the model could be said; the message names what stands in the way.
     """
     graph = load_graph(path)
-    model = _model(graph)
-    graph = _without_weights(graph)
-    from nmcheck.checks.support import NEEDED, support_of
-
     support = support_of(graph)
     refused = {consumer for found in (support.network, *support.nodes.values()) for consumer in found}
     impossible = {needed for consumer in refused for needed in NEEDED[consumer]}
     operators = _operators(graph, support)
     return Inspection(
         tool=ToolEntry(version=__version__),
-        model=model,
+        model=_model(graph),
         operators=tuple(entry for entry, _ in operators),
-        relus=sum(_is_relu(node) for node in graph.nodes),
+        relus=sum(is_relu(node) for node in graph.nodes),
         cuts=_cuts(graph),
         normalization=_normalization(graph),
         analyzable=Analyzable(
@@ -75,15 +62,6 @@ def inspect(path: Path) -> Inspection:
         ),
         notes=graph.notes,
     )
-
-
-def _without_weights(graph: Graph) -> Graph:
-    """The graph with every large constant replaced by one number repeated, which takes no memory."""
-    constants = {
-        name: np.broadcast_to(np.ones((), array.dtype), array.shape) if array.size >= LARGE else array
-        for name, array in graph.constants.items()
-    }
-    return replace(graph, constants=constants)
 
 
 def _model(graph: Graph) -> InspectedModel:
@@ -107,8 +85,6 @@ def _model(graph: Graph) -> InspectedModel:
 
 def _operators(graph: Graph, support: Support) -> list[tuple[OperatorEntry, tuple[str, ...]]]:
     """An entry per operator in the order of first use, and its reasons."""
-    from nmcheck.checks.support import CONSUMERS, NEEDED
-
     nodes: dict[tuple[str, str], list[Node]] = {}
     for node in graph.nodes:
         nodes.setdefault((node.domain, node.op), []).append(node)
@@ -146,14 +122,8 @@ def _sentences(refusals: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(f"{consumer}: {sentence.rstrip('.')}." for consumer, sentence in refusals.items())
 
 
-def _is_relu(node: Node) -> bool:
-    return node.op == "Relu" and not node.domain
-
-
 def _normalization(graph: Graph) -> tuple[FoundNormalization, ...]:
-    from nmcheck.execute.operators.normalization import ROWS
-
-    kinds = {(row.domain, row.op) for row in ROWS}
+    kinds = {(row.domain, row.op) for row in NORMALIZATIONS}
     return tuple(
         FoundNormalization(
             node=node.name,
@@ -168,25 +138,23 @@ def _normalization(graph: Graph) -> tuple[FoundNormalization, ...]:
 
 
 def _cuts(graph: Graph) -> tuple[CutEntry, ...]:
-    """The ReLUs the logits depend on, and what their affine maps take."""
-    from nmcheck.linearize.two_stage import nodes_between
-
-    crossed = {node.name for node in relu_cuts(graph)}
-    n = prod(graph.shapes[graph.input])
+    """The ReLUs the logits depend on, those in disguise included, and what their affine maps take."""
+    n, d = prod(graph.shapes[graph.input]), prod(graph.shapes[graph.logits])
     entries: list[CutEntry] = []
-    for node in filter(_is_relu, nodes_between(graph, graph.input, graph.logits)):
-        p, d = prod(graph.shapes[node.outputs[0]]), prod(graph.shapes[graph.logits])
-        skip = node.name not in crossed
+    for point in cut_points(graph):
+        p = prod(graph.shapes[point.node.outputs[0]])
         entries.append(
             CutEntry(
-                node=node.name,
-                index=node.index,
-                outputs=node.outputs,
-                kind="skip" if skip else "cut",
+                node=point.node.name,
+                op=point.node.op,
+                index=point.node.index,
+                outputs=point.node.outputs,
+                kind=point.kind,
                 p=p,
                 n=n,
                 d=d,
-                dense_bytes=FLOAT64 * (p * n + d * p + (d * n if skip else 0)),
+                dense_bytes=FLOAT64 * (p * n + d * p + (d * n if point.kind == "skip" else 0)),
+                within_budget=budget_refusal(graph, point.node) is None,
             )
         )
     return tuple(entries)

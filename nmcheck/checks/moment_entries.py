@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ import numpy as np
 from nmcheck.checks.case import Case
 from nmcheck.checks.moments import EngineRun, MomentRuns, stacked
 from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.checks.plan import LINEARIZED
+from nmcheck.checks.propagation_entry import propagation_entry
 from nmcheck.checks.sampling import SampledNetwork
+from nmcheck.errors import ModelError
 from nmcheck.moments.flips import FlipInterval, pooled_clopper_pearson
 from nmcheck.moments.reference import ReferenceMoments
 from nmcheck.moments.tightness import SampledMoments, Tightness, floor, overall, per_class
@@ -40,6 +44,11 @@ def moment_entries(
     for sigma in options.sigmas:
         references = runs.references[sigma]
         sampled = _sampled(references)
+        if not all(np.isfinite(array).all() for array in astuple(sampled)):
+            raise ModelError(
+                f"{case.graph.model.path}: under noise of standard deviation {sigma:g} the network's outputs are "
+                "infinite or no numbers; look for weights that are, or that are very large."
+            )
         flips = pooled_clopper_pearson((found.flips, found.flip_trials) for found in references)
         lowest = floor(sampled)
         reference = ReferenceEntry(
@@ -48,17 +57,19 @@ def moment_entries(
             execution=network.description,
             floor=FloorEntry(mean_er=lowest.mean_er, var_er=lowest.var_er),
         )
-        for engine in options.engines:
+        for engine in runs.plan.engines:
             run = runs.engines[sigma, engine]
             seconds = run.seconds / len(references)
+            cut = runs.plan.cut if engine in LINEARIZED else None
             entries.append(
                 MomentEntry(
                     sigma_pixel=sigma,
                     sigma_model=tuple(sigma * gain for gain in case.scale.gains),
                     engine=engine,
-                    cut=runs.cut.name,
-                    cut_kind=runs.cut_kind,
-                    linearizer="taylor",
+                    cut=None if cut is None else cut.name,
+                    cut_kind=None if cut is None else runs.cut_kind,
+                    linearizer=None if cut is None else "taylor",
+                    propagation=propagation_entry(case, run.propagated, sampled) if run.propagated else None,
                     reference=reference,
                     per_class=_per_class(run, sampled, network.rounding),
                     overall=_overall(run, sampled, flips),

@@ -9,7 +9,8 @@ from pathlib import Path
 from nmcheck.errors import UsageError
 
 REFERENCES = ("control-variate", "plain")
-ENGINES = ("two-stage", "published-theorem2", "published-lemma4")
+ENGINES = ("propagate", "two-stage", "published-theorem2", "published-lemma4")
+DEFAULT_ENGINES = ("propagate", "two-stage", "published-theorem2")
 LEAST_REFERENCE_SAMPLES = 500
 """250 antithetic pairs: below that the interval of a variance does not cover (formulas.md, section h)."""
 
@@ -40,7 +41,7 @@ class AnalyzeOptions:
     data: str
     sigmas: tuple[float, ...] = (0.05, 0.1)
     cut: str = "last"
-    engines: tuple[str, ...] = ("two-stage", "published-theorem2")
+    engines: tuple[str, ...] = DEFAULT_ENGINES
     scale: str | None = None
     value_range: tuple[float, float] | None = None
     seed: int = 0

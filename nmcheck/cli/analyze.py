@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class Engine(StrEnum):
     """``--engine``."""
 
+    PROPAGATE = "propagate"
     TWO_STAGE = "two-stage"
     THEOREM_2 = "published-theorem2"
     LEMMA_4 = "published-lemma4"
@@ -78,9 +79,10 @@ def analyze(
         list[Engine] | None,
         typer.Option(
             metavar="ENGINE",
-            help="How the moments are computed; may be given several times: two-stage (exact for affine-ReLU-affine "
-            "networks), published-theorem2 and published-lemma4 (the papers' formulas, as baselines; the latter is "
-            "slow). Default: two-stage and published-theorem2.",
+            help="How the moments are computed; may be given several times: propagate (Gaussian moments through every "
+            "layer, the most accurate), two-stage (the papers' linearization around one ReLU; exact for "
+            "affine-ReLU-affine networks), published-theorem2 and published-lemma4 (the papers' formulas, as "
+            "baselines; the latter is slow). Default: propagate, two-stage and published-theorem2.",
             show_default=False,
         ),
     ] = None,
@@ -143,7 +145,7 @@ def analyze(
         data=data,
         sigmas=tuple(sigma or (0.05, 0.1)),
         cut=cut,
-        engines=tuple(str(name) for name in engine or (Engine.TWO_STAGE, Engine.THEOREM_2)),
+        engines=tuple(str(name) for name in engine or (Engine.PROPAGATE, Engine.TWO_STAGE, Engine.THEOREM_2)),
         scale=scale,
         value_range=None if value_range is None else parse_range(value_range),
         seed=seed,

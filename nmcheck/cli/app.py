@@ -16,7 +16,7 @@ import typer
 
 from nmcheck import __version__
 from nmcheck.cli.analyze import analyze
-from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain
+from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain, one_line
 from nmcheck.cli.inspect import inspect
 from nmcheck.cli.session import SESSION, Session
 
@@ -68,7 +68,7 @@ def run(arguments: Sequence[str] | None = None, session: Session | None = None) 
         if session.debug:
             traceback.print_exc()
         sentence, code = explain(error)
-        print(f"Error: {' '.join(sentence.split())}", file=sys.stderr)
+        print(f"Error: {one_line(sentence)}", file=sys.stderr)
         return code
     finally:
         SESSION.reset(token)

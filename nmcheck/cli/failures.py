@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 import typer
 
@@ -25,7 +26,7 @@ def explain(error: Exception) -> tuple[str, int]:
         return _usage(error), USAGE
     if _out_of_memory(error):
         return (
-            "There is not enough memory for this analysis; try fewer --samples or a smaller model.",
+            f"There is not enough memory for this analysis{_wanted(error)}; try fewer --samples or a smaller model.",
             COULD_NOT_ANALYSE,
         )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -36,6 +37,12 @@ def explain(error: Exception) -> tuple[str, int]:
         "NMCHECK_DEBUG=1 shows where it happened.",
         INTERNAL,
     )
+
+
+def one_line(text: str) -> str:
+    """A sentence as it can be shown: names in a file may hold line breaks and sequences that command a terminal."""
+    joined = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in joined)
 
 
 def _usage(error: Exception) -> str:
@@ -52,3 +59,13 @@ def _out_of_memory(error: Exception) -> bool:
         or type(error).__name__ == "OutOfMemoryError"
         or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
     )
+
+
+def _wanted(error: Exception) -> str:
+    """How much was asked for when it ran out, as far as numpy (in its own words) or torch (in bytes) say so."""
+    numpy, torch = (
+        re.search(pattern, str(error)) for pattern in (r"allocate ([\d.]*\d)\.? ([KMGTPE]iB)", r"allocate (\d+) bytes")
+    )
+    if numpy:
+        return f" (an array of it needs {numpy[1]} {numpy[2]})"
+    return f" (a matrix of it needs {int(torch[1]) / 2**30:.2g} GiB)" if torch else ""

@@ -40,6 +40,10 @@ class InputScale:
         return tuple(float(value) for value in self.gain.ravel())
 
 
+_LONGEST = 300
+"""Characters of a metadata entry that a message repeats."""
+
+
 def input_scale(
     option: str | None, metadata: Mapping[str, str], input_shape: tuple[int, ...], batch_axis: int | None
 ) -> InputScale:
@@ -60,6 +64,11 @@ def input_scale(
     stated = metadata.get(METADATA_KEY)
     if stated is None:
         return _scale("unit", "default", input_shape, batch_axis)
+    if len(stated) > _LONGEST:
+        raise ModelError(
+            f"The model's metadata entry {METADATA_KEY} of {len(stated):,} characters is no scale; pass --scale to "
+            "override it."
+        )
     try:
         return _scale(stated, "metadata", input_shape, batch_axis)
     except NmcheckError as error:

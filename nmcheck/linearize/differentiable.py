@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nmcheck.execute.table import Kind, row_for
+from nmcheck.graph.between import nodes_between
 from nmcheck.graph.ir import Graph, Node
-from nmcheck.linearize.two_stage import nodes_between
 
 _STEP = "its output is constant between jumps, so its derivative is zero and a linearization of it says nothing"
 _CHOICE = "its output is a position or a truth value, which has no derivative"
+_WHOLE = "it makes whole numbers or truth values, so its derivative is zero and a linearization of it says nothing"
 _JUMP = "its output can jump, and a linearization does not see jumps"
 
 REFUSED: Mapping[str, str] = {
@@ -27,7 +28,7 @@ REFUSED: Mapping[str, str] = {
 """Operators of ONNX's own domain that are refused wherever their input depends on the sample, and why."""
 
 SOMETIMES_REFUSED: Mapping[str, str] = {
-    "Cast": "it makes whole numbers or truth values, so its derivative is zero and a linearization of it says nothing",
+    **dict.fromkeys(("Cast", "CastLike"), _WHOLE),
     "Shrink": _JUMP,
     "Where": "its condition depends on the sample, so its output can jump, and a linearization does not see jumps",
 }

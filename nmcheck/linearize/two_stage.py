@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -11,7 +11,9 @@ from nmcheck.affine import AffineMap, AffineReluAffine
 from nmcheck.errors import UsageError
 from nmcheck.execute.program import Program
 from nmcheck.execute.table import Kind, row_for
+from nmcheck.graph.between import nodes_between
 from nmcheck.graph.cuts import relu_cuts, relu_skips
+from nmcheck.graph.disguised import with_relu_at
 from nmcheck.graph.ir import Graph, Node
 from nmcheck.linearize.budget import budget_refusal
 from nmcheck.linearize.jacobian import jacobian
@@ -79,6 +81,23 @@ class TwoStageLinearizer:
         return AffineMap(weight, bias), skip
 
 
+def two_stage_at(program: Program, node: Node) -> TwoStageLinearizer:
+    """The linearizer at a ReLU or at one in disguise, whose ReLU is written out first (``graph.disguised``).
+
+    Args:
+        program: the network, in the precision the linearization is wanted in.
+        node: one of its cut points (``graph.cuts``).
+
+    Raises:
+        UsageError: the matrices would not fit in memory.
+        ValueError: the node is no ReLU, not even in disguise, or the logits do not depend on it.
+    """
+    graph, relu = with_relu_at(program.graph, node)
+    if graph is not program.graph:
+        program = Program(graph, program.dtype, program.device)
+    return TwoStageLinearizer(program, relu)
+
+
 def _affine_model(function: Callable[..., Tensor], *points: Tensor) -> tuple[Tensor, Tensor]:
     """W and b of the first-order model W u + b of a function, u its flattened arguments one behind the other."""
     flat = torch.cat([point.flatten() for point in points])
@@ -99,15 +118,3 @@ def is_affine_between(graph: Graph, source: str, target: str) -> bool:
     return all(
         row_for(node).kind_of(node, graph) in (Kind.AFFINE, Kind.SHAPE) for node in nodes_between(graph, source, target)
     )
-
-
-def nodes_between(graph: Graph, source: str, target: str) -> Iterable[Node]:
-    """The nodes that compute ``target`` once ``source`` is given, in order: also those of paths that pass it by."""
-    if source == target:
-        return ()
-    needed, found = {target}, []
-    for node in reversed(graph.nodes):
-        if needed.intersection(node.outputs):
-            found.append(node)
-            needed.update(value for value in graph.live_inputs(node) if value != source)
-    return tuple(reversed(found))

@@ -19,21 +19,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nmcheck.affine import AffineMap, AffineReluAffine
+from nmcheck.moments.gaussian import GaussianInput, Isotropic, NoiseStructure
 from nmcheck.moments.kernel import relu_covariance
 from nmcheck.moments.relu import relu_gate, relu_mean
-
-
-@dataclass(frozen=True)
-class GaussianInput:
-    """x ~ N(mean, sigma^2 I).
-
-    Attributes:
-        mean: the image, flattened.
-        sigma: standard deviation of the noise, in the image's units.
-    """
-
-    mean: Float[Tensor, " n"]
-    sigma: float
 
 
 @dataclass(frozen=True)
@@ -54,9 +42,15 @@ class PreActivation:
         return self.covariance.diagonal().sqrt()
 
 
-def gram_matrix(inner: AffineMap) -> Float[Tensor, "p p"]:
-    """A A', of which every isotropic covariance is a multiple: computed once for all images and noise levels."""
-    return inner.weight @ inner.weight.mT
+def gram_matrix(inner: AffineMap, structure: NoiseStructure | None = None) -> Float[Tensor, "p p"]:
+    """A S A', of which every covariance of that structure is a multiple: computed once for images and noise levels.
+
+    Args:
+        inner: A and c1.
+        structure: S; the identity unless given.
+    """
+    response = (structure or Isotropic()).response(inner.weight)
+    return response @ response.mT
 
 
 def pre_activation(inner: AffineMap, x: GaussianInput, gram: Float[Tensor, "p p"]) -> PreActivation:
@@ -65,7 +59,7 @@ def pre_activation(inner: AffineMap, x: GaussianInput, gram: Float[Tensor, "p p"
     Args:
         inner: A and c1.
         x: the input's distribution.
-        gram: ``gram_matrix(inner)``.
+        gram: ``gram_matrix(inner, x.structure)``.
     """
     return PreActivation(mean=inner(x.mean), covariance=x.sigma**2 * gram)
 
@@ -77,15 +71,16 @@ def output_mean(network: AffineReluAffine, x: GaussianInput, gram: Float[Tensor,
 
 
 def output_covariance(network: AffineReluAffine, x: GaussianInput, gram: Float[Tensor, "p p"]) -> Float[Tensor, "d d"]:
-    """B K B' + C S C' + M + M' with K = Cov(relu z), M = B diag(Phi(m)) A S C' and S = sigma^2 I.
+    """B K B' + C S C' + M + M' with K = Cov(relu z), M = B diag(Phi(m)) A S C' and S the input's covariance.
 
     M is the covariance of the ReLU's part with the skip term, and not symmetric. Neither bias enters beyond m.
     """
     pre = pre_activation(network.inner, x, gram)
     covariance = network.outer.weight @ relu_covariance(pre.mean, pre.covariance) @ network.outer.weight.mT
     if network.skip is not None:
-        cross = _mean_slope(network, pre) @ network.skip.mT
-        covariance = covariance + x.sigma**2 * (network.skip @ network.skip.mT + cross + cross.mT)
+        skip = x.structure.response(network.skip)
+        cross = x.structure.response(_mean_slope(network, pre)) @ skip.mT
+        covariance = covariance + x.sigma**2 * (skip @ skip.mT + cross + cross.mT)
     return 0.5 * (covariance + covariance.mT)
 
 
@@ -95,7 +90,8 @@ def output_variance(network: AffineReluAffine, x: GaussianInput, gram: Float[Ten
     variance = torch.einsum("dp,dp->d", outer @ relu_covariance(pre.mean, pre.covariance), outer)
     if network.skip is None:
         return variance
-    return variance + x.sigma**2 * (network.skip * (network.skip + 2.0 * _mean_slope(network, pre))).sum(dim=1)
+    skip, slope = (x.structure.response(part) for part in (network.skip, _mean_slope(network, pre)))
+    return variance + x.sigma**2 * (skip * (skip + 2.0 * slope)).sum(dim=1)
 
 
 def _mean_slope(network: AffineReluAffine, pre: PreActivation) -> Float[Tensor, "d n"]:

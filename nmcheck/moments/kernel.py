@@ -64,6 +64,17 @@ def relu_kernel(
     return rho * normal_cdf(m1) * normal_cdf(m2) + excess
 
 
+def relu_excess(m1: Float[Tensor, " k"], m2: Float[Tensor, " k"], rho: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
+    """K - rho Phi(m1) Phi(m2): what two ReLUs share beside what their averaged slopes explain.
+
+    Args:
+        m1: mean of the first unit over its standard deviation, at most 40 in magnitude.
+        m2: the same for the second unit.
+        rho: their correlation, within +-1.
+    """
+    return _excess(m1, m2, rho)
+
+
 def relu_covariance(mean: Float[Tensor, " p"], covariance: Float[Tensor, "p p"]) -> Float[Tensor, "p p"]:
     """Covariance matrix of relu(z) for z ~ N(mean, covariance), exact.
 

@@ -15,6 +15,8 @@ CHEAPEST = 10
 """Skips shown where the list is longer."""
 NAMED = 3
 """Layers named of each kind of normalization."""
+TOO_LARGE = "*"
+"""Marks a cut whose matrices are larger than nmcheck makes them."""
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -76,10 +78,12 @@ def _header(found: Inspection) -> RenderableType:
 def _relus(found: Inspection) -> str:
     if not found.cuts:
         return str(found.relus)
+    inside = sum(entry.op != "Relu" for entry in found.cuts)
+    written = f"{found.relus:,} and {inside:,} inside other operators" if inside else f"{found.relus:,}"
     cuts = sum(entry.kind == "cut" for entry in found.cuts)
     cheapest = min(found.cuts, key=lambda entry: entry.dense_bytes)
     return (
-        f"{found.relus:,}: {_count(cuts, 'cut')}, {_count(len(found.cuts) - cuts, 'skip')}; "
+        f"{written}: {_count(cuts, 'cut')}, {_count(len(found.cuts) - cuts, 'skip')}; "
         f"the least memory takes {cheapest.node} ({cheapest.kind}, {memory(cheapest.dense_bytes)})"
     )
 
@@ -113,21 +117,27 @@ def _cuts(entries: tuple[CutEntry, ...]) -> list[RenderableType]:
     if not entries:
         return [paragraph("Cuts: none; no ReLU stands between the input and the logits.")]
     shown = _shown(entries)
-    table = new_table("Cuts", "node", "kind", "p", "n", "d", "memory", names=2)
+    table = new_table("Cuts", "node", "operator", "kind", "p", "n", "d", "memory", names=3)
     for entry in shown:
-        row = (f"{entry.p:,}", f"{entry.n:,}", f"{entry.d:,}", memory(entry.dense_bytes))
-        table.add_row(escape(entry.node), entry.kind, *row)
+        mark = "" if entry.within_budget else f"{TOO_LARGE} "
+        row = (f"{entry.p:,}", f"{entry.n:,}", f"{entry.d:,}", mark + memory(entry.dense_bytes))
+        table.add_row(escape(entry.node), entry.op, entry.kind, *row)
     parts: list[RenderableType] = [settle(table, 0), ""]
     if len(shown) < len(entries):
         left = _count(len(entries) - len(shown), "skip")
         parts.append(Text(f"... and {left} that take no less memory than these; --format json lists them all."))
     parts.append(
         paragraph(
-            "cut: every path from the input to the logits crosses this ReLU; skip: paths lead around it, and an affine "
-            "one stands for them. p: units of the ReLU, n: inputs, d: logits; memory: the matrices of its affine model "
-            "in float64, p x n and d x p (for a skip also d x n), for one image."
+            "cut: every path from the input to the logits crosses this ReLU; skip: paths lead around it, be it inside "
+            "a LeakyRelu, PRelu or Clip, and an affine one stands for them. p: units of the ReLU, n: inputs, d: "
+            "logits; memory: the matrices of its affine model in float64, p x n and d x p (for a skip also d x n), for "
+            "one image."
         )
     )
+    if not all(entry.within_budget for entry in shown):
+        parts.append(
+            paragraph(f"{TOO_LARGE} more than nmcheck makes a matrix of: the network is not linearized there.")
+        )
     return parts
 
 

@@ -35,10 +35,30 @@ def moments_tables(entries: tuple[MomentEntry, ...], width: int) -> list[Rendera
         *parts,
         paragraph(LEGEND),
         *([paragraph(SKIP)] if any(entry.cut_kind == "skip" for entry in entries) else []),
+        *_propagation(entries),
         *reasons(record for entry in entries for record in (*entry.per_class, entry.overall)),
         "",
         *flip_table(entries),
     ]
+
+
+def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
+    """How moments were propagated where it was not plainly exact up to the Gaussian closure."""
+    lines: list[Text] = []
+    found = [(entry, entry.propagation) for entry in entries if entry.propagation is not None]
+    if found and found[0][1].linearized:
+        layers = ", ".join(f"{one.node} ({one.what})" for one in found[0][1].linearized)
+        lines.append(paragraph(f"propagate takes the tangent at the mean of: {layers}."))
+    lines += [
+        paragraph(
+            f"propagate at sigma {level(entry.sigma_pixel)}: {way.directions:,} random directions, because one for "
+            "every direction of the noise would not fit in memory; standard error of the means from that: "
+            f"{significant(way.direction_error_sd, 2)} of a logit's own standard deviation."
+        )
+        for entry, way in found
+        if way.random
+    ]
+    return lines
 
 
 def flip_table(entries: tuple[MomentEntry, ...]) -> list[RenderableType]:

@@ -47,7 +47,7 @@ def _header(report: Report) -> Panel:
         (
             "execution",
             f"{check.device}; agrees with {check.runtime} to {significant(check.max_difference, 2)} "
-            f"(relative) on {check.images:,} images",
+            f"(relative; {check.tolerance:g} allowed in {check.precision} precision) on {check.images:,} images",
         ),
         ("seed", str(report.seed)),
     )
@@ -68,7 +68,8 @@ def _warnings(report: Report) -> list[RenderableType]:
 def _moments(report: Report, width: int) -> list[RenderableType]:
     if not report.moments:
         return [paragraph(f"Tightness per class: no moments. {report.moments_reason or 'None were asked for.'}")]
-    return moments_tables(report.moments, width)
+    left_out = [paragraph(f"Not run: {one.engine}: {one.reason.rstrip('.')}.") for one in report.moments_left_out]
+    return [*moments_tables(report.moments, width), *left_out]
 
 
 def _bounds(report: Report) -> list[RenderableType]:

@@ -73,16 +73,19 @@ class CutEntry(Record):
 
     Attributes:
         node: unique name of the node.
+        op: its operator: Relu, or one with a ReLU inside it: LeakyRelu, PRelu, Clip, Max, Min.
         index: position of the node in the file.
         outputs: names of the values the node writes.
-        kind: ``cut`` if every path from the input to the logits crosses it, else ``skip``.
+        kind: ``cut`` if every path from the input to the logits crosses the ReLU, else ``skip``.
         p: units of the ReLU.
         n: elements of the input.
         d: number of logits.
         dense_bytes: what A (p x n), B (d x p) and for a skip C (d x n) take in float64, for one image.
+        within_budget: whether each matrix of the linearization is small enough for nmcheck to make it.
     """
 
     node: str
+    op: str
     index: int
     outputs: tuple[str, ...]
     kind: Literal["cut", "skip"]
@@ -90,6 +93,7 @@ class CutEntry(Record):
     n: int
     d: int
     dense_bytes: int
+    within_budget: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +140,7 @@ class Inspection(Record):
         model: the model inspected.
         operators: one entry per operator, in the order of first use.
         relus: number of ReLU nodes.
-        cuts: one entry per ReLU that the logits depend on, from the input on.
+        cuts: one entry per ReLU that the logits depend on, those inside other operators included, from the input on.
         normalization: one entry per normalization layer, in order.
         analyzable: what is possible for the model as a whole.
         reasons: why something is not possible, a sentence each, led by who cannot.

@@ -78,7 +78,8 @@ class ConsistencyEntry(Record):
     Attributes:
         images: number of images compared, all those used.
         max_difference: largest difference of an output value, divided by the largest output magnitude of that image.
-        tolerance: the difference above which the analysis refuses to go on.
+        precision: what the file computes in: ``half`` if a value that depends on the image has 16 bits.
+        tolerance: the difference above which the analysis refuses to go on, larger where the precision is half.
         runtime: name and version of the reference runtime.
         provider: its execution provider.
         device: device nmcheck's own execution ran on.
@@ -86,6 +87,7 @@ class ConsistencyEntry(Record):
 
     images: int
     max_difference: float
+    precision: Literal["single", "half"]
     tolerance: float
     runtime: str
     provider: str

@@ -154,16 +154,79 @@ class OverallMoments(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LinearizedNode(Record):
+    """A layer without a rule of its own for Gaussian values, replaced by its tangent at the propagated mean.
+
+    Attributes:
+        node: name of the node.
+        what: what it is.
+    """
+
+    node: str
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerGain(Record):
+    """How strong the noise is behind a layer.
+
+    Attributes:
+        node: name of the node.
+        gain: root mean square of its outputs' standard deviations, over the input noise's, over units and images.
+    """
+
+    node: str
+    gain: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropagationEntry(Record):
+    """How moments were propagated.
+
+    Attributes:
+        directions: tangents propagated for each image.
+        random: whether these are random, because one for every direction of the noise would not fit in memory.
+        direction_error_sd: standard error of the means from random directions, in units of each logit's own standard
+            deviation; root mean square over images and logits, from the difference of two halves.
+        direction_error_sd_reason: why there is none.
+        linearized: layers replaced by their tangent.
+        gains: noise behind each elementwise layer.
+    """
+
+    directions: int
+    random: bool
+    direction_error_sd: float | None
+    direction_error_sd_reason: str | None = None
+    linearized: tuple[LinearizedNode, ...]
+    gains: tuple[LayerGain, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut(Record):
+    """An engine asked for that cannot run on this model.
+
+    Attributes:
+        engine: its name.
+        reason: why.
+    """
+
+    engine: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class MomentEntry(Record):
     """One engine at one noise level and one cut. Analytic moments are estimates, never certificates.
 
     Attributes:
         sigma_pixel: standard deviation of the noise in pixel units (data range [0, 1]).
         sigma_model: the same at the model's own input, one value per channel.
-        engine: how the moments were computed: ``two-stage``, ``published-theorem2`` or ``published-lemma4``.
+        engine: how the moments were computed: ``propagate``, ``two-stage``, ``published-theorem2`` or
+            ``published-lemma4``.
         cut: ReLU node the network was linearized around, or null if the engine has none.
         cut_kind: ``cut`` if every path from the input to the logits crosses that node, else ``skip``; null without one.
         linearizer: how the parts around the cut were made affine: ``taylor``, ``averaged``, or null.
+        propagation: how moments were propagated; null for other engines.
         reference: the Monte Carlo run compared with.
         per_class: tightness per logit.
         overall: tightness over all logits, and flip probability.
@@ -177,6 +240,7 @@ class MomentEntry(Record):
     cut: str | None
     cut_kind: Literal["cut", "skip"] | None
     linearizer: Literal["taylor", "averaged"] | None
+    propagation: PropagationEntry | None
     reference: ReferenceEntry
     per_class: tuple[ClassMoments, ...]
     overall: OverallMoments

@@ -7,7 +7,7 @@ from typing import Literal
 
 from nmcheck.results.bounds import BoundsEntry
 from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, ToolEntry
-from nmcheck.results.moments import MomentEntry
+from nmcheck.results.moments import LeftOut, MomentEntry
 from nmcheck.results.normalization import NormalizationEntry
 from nmcheck.results.record import Record
 
@@ -25,6 +25,7 @@ class Report(Record):
         consistency: agreement of nmcheck's execution with onnxruntime.
         moments: one entry per noise level, engine and cut.
         moments_reason: why there are none.
+        moments_left_out: engines asked for that cannot run on this model, while others do.
         bounds: one entry per norm and input domain.
         bounds_reason: why there are none.
         normalization: one entry per normalization layer, in order; empty if the model has none.
@@ -41,6 +42,7 @@ class Report(Record):
     consistency: ConsistencyEntry
     moments: tuple[MomentEntry, ...] | None
     moments_reason: str | None = None
+    moments_left_out: tuple[LeftOut, ...] = ()
     bounds: tuple[BoundsEntry, ...] | None
     bounds_reason: str | None = None
     normalization: tuple[NormalizationEntry, ...]

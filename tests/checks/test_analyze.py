@@ -1,6 +1,7 @@
 """Laws of a whole analysis."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -111,6 +112,31 @@ def test_a_byte_scale_means_the_same_noise_in_pixels(tmp_path: Path, images: str
     assert other.bounds is not None
     radii = [found.bounds[0].radius["lipschitz"].mean for found in (one, other) if found.bounds]
     assert radii[1] == pytest.approx(radii[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes", "kind"),
+    [("LeakyRelu", {"alpha": 0.2}, "skip"), ("Clip", {"min": 0.25}, "cut"), ("Clip", {"max": 0.5}, "cut")],
+)
+def test_a_network_of_relus_in_disguise_is_analysed_by_the_name_of_the_node(
+    tmp_path: Path, images: str, op: str, attributes: dict[str, Any], kind: str
+) -> None:
+    """One hidden layer: the model is exact, so z-scores see sampling noise and no more."""
+    activation = helper.make_node(op, ["z"], ["y"], name="act", **attributes)
+    model = network(tmp_path / "m.onnx", [activation])
+    if op == "Clip":
+        converted = onnx.load(model)
+        converted.opset_import[0].version = 10
+        # Bounds as attributes, and a Gemm whose third operand is not optional.
+        converted.graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "none"))
+        converted.graph.node[-1].input.append("none")
+        onnx.save(converted, model)
+    for cut in ("last", "first", "act"):
+        (entry,) = report(model, images, engines=("two-stage",), cut=cut).moments or (None,)
+        assert entry is not None
+        assert (entry.cut, entry.cut_kind) == ("act", kind)
+        scores = [z for row in entry.per_class for z in (row.mean_z, row.var_z)]
+        assert np.max(np.abs(np.array(scores, dtype=float))) < 4
 
 
 def test_a_network_whose_derivative_says_nothing_has_no_moments_but_a_reason(tmp_path: Path, images: str) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from recast import recast
 
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.consistency import check_consistency
@@ -71,9 +72,20 @@ class OffBy(ReferenceSession):
         return super().run(x) * np.float32(self.factor)
 
 
-@pytest.mark.parametrize(("factor", "agrees"), [(1.0, True), (1.00005, True), (1.0003, False)])
-def test_an_analysis_stops_where_onnxruntime_disagrees(tmp_path: Path, factor: float, agrees: bool) -> None:
-    case = case_of(normalized_network(tmp_path / "m.onnx", 2.0), tmp_path)
+@pytest.mark.parametrize(
+    ("precision", "factor", "agrees"),
+    [
+        ("single", 1.0, True), ("single", 1.00005, True), ("single", 1.0003, False),
+        ("half", 1.0, True), ("half", 1.005, True), ("half", 1.02, False),
+    ],
+)  # fmt: skip
+def test_an_analysis_stops_where_onnxruntime_disagrees(
+    tmp_path: Path, precision: str, factor: float, agrees: bool
+) -> None:
+    model = normalized_network(tmp_path / "m.onnx", 2.0)
+    if precision == "half":
+        onnx.save(recast(onnx.load(model), TensorProto.FLOAT16), model)
+    case = case_of(model, tmp_path)
     session = OffBy(case.file_graph, threads=1)
     session.factor = factor
     steps: list[int] = []
@@ -84,6 +96,7 @@ def test_an_analysis_stops_where_onnxruntime_disagrees(tmp_path: Path, factor: f
     found = check_consistency(case, session, steps.append)
     assert found.images == sum(steps) == 20
     assert found.max_difference <= found.tolerance
+    assert (found.precision, found.tolerance) == (precision, {"single": 1e-4, "half": 1e-2}[precision])
 
 
 def test_an_output_that_is_not_finite_names_its_image(tmp_path: Path) -> None:

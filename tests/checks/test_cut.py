@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from models import model, node, residual, weights, write
 from residual_network import CUTS, RELUS, residual_network
@@ -82,3 +83,36 @@ def test_relus_that_do_not_fit_are_passed_over_or_refused_by_name(
 def test_in_a_block_the_relu_beside_the_shortcut_is_a_skip(tmp_path: Path) -> None:
     graph = load_graph(write(residual(), tmp_path))
     assert [chosen(graph, name) for name in ("first", "r1", "last")] == ["r0", "r1", "r2"]
+
+
+def disguised(folder: Path) -> Graph:
+    """A leaky activation, one clipped from below, a ReLU6, without any Relu."""
+    nodes = [
+        node("Gemm", ["x", "A"], ["a"]),
+        node("LeakyRelu", ["a"], ["b"], name="leaky"),
+        node("Gemm", ["b", "A"], ["c"]),
+        node("Clip", ["c", "zero"], ["d"], name="floor"),
+        node("Gemm", ["d", "A"], ["e"]),
+        node("Clip", ["e", "zero", "six"], ["f"], name="relu6"),
+        node("Gemm", ["f", "A"]),
+    ]
+    arrays = {"A": weights(3, 3), "zero": np.zeros((), np.float32), "six": np.full((), 6, np.float32)}
+    return load_graph(write(model(nodes, ("N", 3), arrays), folder))
+
+
+def test_relus_in_disguise_are_cuts_and_a_true_cut_goes_first(tmp_path: Path) -> None:
+    graph = disguised(tmp_path)
+    assert [chosen(graph, name) for name in ("leaky", "floor", "relu6")] == ["leaky", "floor", "relu6"]
+    assert (chosen(graph, "first"), chosen(graph, "last")) == ("floor", "floor")
+    with pytest.raises(UsageError, match=r"choose first, last or one of: leaky, floor, relu6\.$"):
+        choose_cut(graph, "nowhere")
+
+
+def test_where_all_are_skips_first_and_last_are_among_them(tmp_path: Path) -> None:
+    nodes = [
+        node("LeakyRelu", ["x"], ["a"], name="one"),
+        node("Exp", ["a"], ["b"]),
+        node("PRelu", ["b", "s"], name="two"),
+    ]
+    graph = load_graph(write(model(nodes, ("N", 3), {"s": weights(3)}), tmp_path))
+    assert (chosen(graph, "first"), chosen(graph, "last")) == ("one", "two")

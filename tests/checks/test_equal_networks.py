@@ -5,11 +5,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 
 from nmcheck.checks.analyze import analyze
+from nmcheck.checks.bounds import timed_bounds
 from nmcheck.checks.case import open_case
+from nmcheck.checks.cut import choose_cut
 from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.linearize.two_stage import two_stage_at
 from nmcheck.results import Report
 
 SAMPLES = 20
@@ -64,6 +68,74 @@ def test_folding_batch_normalization_by_hand_changes_neither_logits_nor_radii(
     for entry in first.normalization:
         assert entry.radius_without == pytest.approx(entry.radius_with, rel=1e-6)
         assert entry.accuracy_without == first.data.accuracy
+
+
+def written_as(path: Path, form: str) -> onnx.ModelProto:
+    """The model with every BatchNormalization, or every Gemm, written in elementary operators.
+
+    Args:
+        path: the model.
+        form: ``Mul, Add`` (scale, shift), ``Sub, Mul, Add`` (mean, gamma over deviation, beta), ``Sub, Div, Mul, Add``
+            (mean, deviation, gamma, beta), or ``MatMul, Add`` for the Gemms.
+    """
+    model = onnx.load(path)
+    graph = model.graph
+    tensors = {tensor.name: numpy_helper.to_array(tensor).astype(float) for tensor in graph.initializer}
+    replaced = "Gemm" if "MatMul" in form else "BatchNormalization"
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.op_type != replaced:
+            nodes.append(node)
+            continue
+        if replaced == "Gemm":
+            operands = {"MatMul": tensors[node.input[1]].T, "Add": tensors[node.input[2]]}
+        else:
+            gamma, beta, mean, variance = (tensors[name][:, None, None] for name in node.input[1:5])
+            deviation = np.sqrt(variance + next(a.f for a in node.attribute if a.name == "epsilon"))
+            operands = {
+                "Mul, Add": {"Mul": gamma / deviation, "Add": beta - mean * gamma / deviation},
+                "Sub, Mul, Add": {"Sub": mean, "Mul": gamma / deviation, "Add": beta},
+                "Sub, Div, Mul, Add": {"Sub": mean, "Div": deviation, "Mul": gamma, "Add": beta},
+            }[form]
+        value, steps = node.input[0], list(operands.items())
+        for place, (op, array) in enumerate(steps):
+            constant, output = f"{node.output[0]}_{op}", f"{node.output[0]}_{place}"
+            output = node.output[0] if place == len(steps) - 1 else output
+            graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), constant))
+            nodes.append(onnx.helper.make_node(op, [value, constant], [output], f"{constant}_node"))
+            value = output
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    return model
+
+
+@pytest.mark.parametrize("form", ["Mul, Add", "Sub, Mul, Add", "Sub, Div, Mul, Add", "MatMul, Add"])
+def test_batch_normalization_and_dense_layers_in_elementary_operators_are_the_same(
+    sample_models: Path, tmp_path: Path, form: str
+) -> None:
+    original, written = sample_models / "lenet_bn.onnx", tmp_path / "written.onnx"
+    onnx.save(written_as(original, form), written)
+    graph = open_case(AnalyzeOptions(written, "mnist", samples=1)).graph
+    gone = "Gemm" if "MatMul" in form else "BatchNormalization"
+    assert gone not in {node.op for node in graph.nodes}
+    np.testing.assert_allclose(logits(written), logits(original), atol=1e-5 * np.abs(logits(original)).max())
+    one, other = (open_case(AnalyzeOptions(path, "mnist", samples=SAMPLES)) for path in (original, written))
+    first, second = (timed_bounds(case).found.radius_certified for case in (one, other))
+    assert first is not None
+    assert second is not None
+    # The constants are rounded to float32 once more, which is all that differs.
+    np.testing.assert_allclose(second.numpy(), first.numpy(), rtol=1e-5)
+    relus = [choose_cut(case.graph, "last") for case in (one, other)]
+    assert relus[0] is not None
+    assert relus[1] is not None
+    mine, theirs = (
+        two_stage_at(case.double, relu).at(case.images[0]) for case, relu in ((one, relus[0]), (other, relus[1]))
+    )
+    assert mine.skip is theirs.skip is None
+    for a, b in ((mine.inner, theirs.inner), (mine.outer, theirs.outer)):
+        torch.testing.assert_close(b.weight, a.weight, rtol=1e-5, atol=1e-5 * float(a.weight.abs().max()))
+        torch.testing.assert_close(b.bias, a.bias, rtol=1e-5, atol=1e-5 * float(a.bias.abs().max()))
 
 
 def test_lrn_written_out_by_the_exporter_is_the_lrn_operator(shared_models: Path) -> None:

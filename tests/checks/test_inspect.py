@@ -11,8 +11,9 @@ from models import mlp, model, node, residual, weights, write
 from onnx import TensorProto
 
 from nmcheck.affine import AffineMap
+from nmcheck.checks.cut import choose_cut
 from nmcheck.checks.inspect import inspect
-from nmcheck.errors import ModelError, UnsupportedError
+from nmcheck.errors import ModelError, UnsupportedError, UsageError
 from nmcheck.graph.cuts import relu_cuts
 from nmcheck.graph.load import load_graph
 from nmcheck.reports.json import to_json
@@ -154,9 +155,41 @@ def test_a_model_without_relu_is_inspected(tmp_path):
     nodes = [node("Gemm", ("x", "W"), ("z",)), node("Tanh", ("z",), ("t",)), node("Gemm", ("t", "V"))]
     found = checked(write(model(nodes, (1, 4), {"W": weights(4, 5), "V": weights(5, 3)}), tmp_path))
     assert (found.relus, found.cuts) == (0, ())
-    assert possible(found) == (True, False, True)
-    assert found.reasons[0].startswith("moments: the model has no ReLU")
-    assert all(entry.moments for entry in found.operators)
+    assert possible(found) == (True, True, True)
+
+
+def test_relus_in_disguise_are_listed_with_their_operator(tmp_path):
+    nodes = [
+        node("Gemm", ("x", "W"), ("a",)),
+        node("PRelu", ("a", "s"), ("b",), name="prelu"),
+        node("Gemm", ("b", "V"), ("c",)),
+        node("Clip", ("c", "zero"), ("d",), name="floor"),
+        node("Clip", ("d", "zero", "six"), ("e",), name="relu6"),
+        node("Max", ("e", "s"), ("f",), name="maximum"),
+        node("Relu", ("f",), ("g",), name="relu"),
+        node("Gemm", ("g", "U")),
+    ]
+    numbers = {name: np.array(value, np.float32) for name, value in (("zero", 0), ("six", 6))}
+    arrays = {"W": weights(4, 5), "V": weights(5, 5), "U": weights(5, 3), "s": weights(5), **numbers}
+    found = checked(write(model(nodes, ("N", 4), arrays), tmp_path))
+    assert [(entry.node, entry.op, entry.kind) for entry in found.cuts] == [
+        ("prelu", "PRelu", "skip"),
+        ("floor", "Clip", "cut"),
+        ("relu6", "Clip", "skip"),
+        ("maximum", "Max", "cut"),
+        ("relu", "Relu", "cut"),
+    ]
+    assert found.relus == 1
+    assert possible(found) == (True, True, True)
+    assert found.cuts[0].dense_bytes - found.cuts[1].dense_bytes == 8 * 4 * 3
+
+
+def test_a_network_of_leaky_relus_has_moments(tmp_path):
+    nodes = [node("Gemm", ("x", "W"), ("z",)), node("LeakyRelu", ("z",), ("t",)), node("Gemm", ("t", "V"))]
+    found = checked(write(model(nodes, (1, 4), {"W": weights(4, 5), "V": weights(5, 3)}), tmp_path))
+    assert (found.relus, len(found.cuts)) == (0, 1)
+    assert possible(found) == (True, True, True)
+    assert found.reasons == ()
 
 
 def test_a_single_logit_and_constant_logits_have_nothing_to_flip(tmp_path):
@@ -168,13 +201,13 @@ def test_a_single_logit_and_constant_logits_have_nothing_to_flip(tmp_path):
     assert constant.operators == ()
 
 
-def test_what_large_weights_are_makes_no_difference(tmp_path, monkeypatch):
-    for made in (residual(), attention(normalized=True)):
-        path = write(made, tmp_path)
-        kept = inspect(path)
-        monkeypatch.setattr("nmcheck.checks.inspect.LARGE", 2)
-        assert inspect(path) == kept
-        monkeypatch.undo()
+def test_cuts_beyond_the_memory_allowed_are_said(tmp_path, monkeypatch):
+    path = write(mlp((6, 5, 4, 3)), tmp_path)
+    assert [entry.within_budget for entry in checked(path).cuts] == [True, True]
+    monkeypatch.setattr("nmcheck.linearize.budget.LARGEST_MATRIX", 8 * 3 * (6 + 4))
+    assert [entry.within_budget for entry in checked(path).cuts] == [False, True]
+    with pytest.raises(UsageError, match="GiB allowed"):
+        choose_cut(load_graph(path), checked(path).cuts[0].node)
 
 
 def test_weights_and_batch_are_counted(tmp_path):
@@ -203,5 +236,5 @@ def test_shared_models_are_inspected_or_refused_in_one_sentence(shared_models):
         assert found.analyzable.execute
         graph = load_graph(path)
         assert found.model.classes == prod(graph.shapes[graph.logits])
-        assert found.relus == len(found.cuts)
+        assert found.relus == sum(entry.op == "Relu" for entry in found.cuts)
     assert inspected >= 50

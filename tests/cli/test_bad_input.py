@@ -148,13 +148,18 @@ def test_a_model_without_a_relu_is_no_error(tmp_path: Path, capsys: pytest.Captu
     nodes = [helper.make_node("Flatten", ["x"], ["y"]), helper.make_node("Gemm", ["y", "w"], ["logits"])]
     model = save(tmp_path / "m.onnx", nodes, {"x": [1, 6, 6]}, {"w": generator.normal(size=(36, 3))})
     data = images(tmp_path / "d.npz", GOOD)
-    assert run(["analyze", model, "--data", data, *SMALL, "--format", "json"]) == 0
     import json
 
+    assert run(["analyze", model, "--data", data, *SMALL, "--engine", "two-stage", "--format", "json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["moments"] is None
     assert "ReLU" in report["moments_reason"]
     assert report["bounds"][0]["radius"]["lipschitz"]["mean"] > 0
+    assert run(["analyze", model, "--data", data, *SMALL, "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {entry["engine"] for entry in report["moments"]} == {"propagate"}
+    assert {one["engine"] for one in report["moments_left_out"]} == {"two-stage", "published-theorem2"}
+    assert all("ReLU" in one["reason"] for one in report["moments_left_out"])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a POSIX signal")
@@ -179,3 +184,47 @@ def test_ctrl_c_ends_in_one_sentence_and_leaves_nothing(tmp_path: Path, sample_m
     assert "Interrupted" in err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_logits_that_are_constant(tmp_path, capsys):
+    path = save(
+        tmp_path / "m.onnx",
+        [helper.make_node("Relu", ["x"], ["r"]), helper.make_node("Identity", ["c"], ["logits"])],
+        {"x": [1, 4]},
+        {"c": np.ones((1, 3))},
+    )
+    np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).random((4, 4)))
+    assert run(["analyze", path, "--data", str(tmp_path / "d.npz"), *SMALL, "--format", "json"]) == 0
+    captured = capsys.readouterr()
+    assert "The logits are constant" in captured.out
+    assert "the logits 'logits' are constant" in captured.out
+    assert captured.err == ""
+
+
+def test_outputs_that_noise_makes_infinite(tmp_path, capsys):
+    # Of grey images the ReLU hides the infinite weight.
+    nodes = [
+        helper.make_node("Gemm", ["x", "w", "b"], ["z"]),
+        helper.make_node("Relu", ["z"], ["h"]),
+        helper.make_node("MatMul", ["h", "v"], ["logits"]),
+    ]
+    arrays = {"w": np.full((4, 4), -np.inf), "b": np.zeros(4), "v": np.eye(4)[:, :3]}
+    path = save(tmp_path / "m.onnx", nodes, {"x": [1, 4]}, arrays)
+    np.savez(tmp_path / "d.npz", x=np.full((4, 4), 0.1))
+    assert run(["analyze", path, "--data", str(tmp_path / "d.npz"), *SMALL, "--engine", "two-stage"]) == 3
+    assert "under noise of standard deviation 0.1" in capsys.readouterr().err
+
+
+def test_a_scale_in_the_file_that_goes_on_and_on(tmp_path, capsys):
+    path = save(
+        tmp_path / "m.onnx",
+        [helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("Relu", ["z"], ["logits"])],
+        {"x": [1, 4]},
+        {"w": np.ones((4, 3))},
+    )
+    model = onnx.load(path)
+    model.metadata_props.add(key="nmcheck.scale", value="x" * 3000)
+    onnx.save(model, path)
+    np.savez(tmp_path / "d.npz", x=np.ones((4, 4)))
+    assert run(["analyze", path, "--data", str(tmp_path / "d.npz"), *SMALL]) == 3
+    assert len(capsys.readouterr().err) < 200

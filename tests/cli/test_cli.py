@@ -46,7 +46,8 @@ def analyze(*arguments, failure=None) -> tuple[int, Any]:
 def test_defaults_reach_the_analysis():
     code, options = analyze()
     assert code == 0
-    assert (options.sigmas, options.cut, options.engines) == ((0.05, 0.1), "last", ("two-stage", "published-theorem2"))
+    assert (options.sigmas, options.cut) == ((0.05, 0.1), "last")
+    assert options.engines == ("propagate", "two-stage", "published-theorem2")
     assert (options.seed, options.samples, options.reference_samples) == (0, 100, 1000)
     assert (options.scale, options.value_range, options.device) == (None, None, "auto")
 
@@ -137,6 +138,10 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
         (DataError("NaN."), 3, "NaN."),
         (MemoryError(), 3, "not enough memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 3, "not enough memory"),
+        (MemoryError("Unable to allocate 64.0 GiB for an array"), 3, "needs 64.0 GiB"),
+        (MemoryError("Unable to allocate 512. MiB for an array"), 3, "needs 512 MiB"),
+        (RuntimeError("DefaultCPUAllocator: you tried to allocate 34359738368 bytes."), 3, "needs 32 GiB"),
+        (ModelError("node '\x1b[31mred\x1b[0m \u202e' is not\x07 known."), 3, r"'\x1b[31mred\x1b[0m \u202e' is not\x07 known"),
         (FULL, 3, "disk is full"),
         (KeyboardInterrupt(), 130, "Interrupted"),
         (ValueError("several\nlines"), 4, "Internal error (ValueError: several lines)"),

@@ -73,6 +73,13 @@ def test_casts_to_float_pass_and_casts_that_round_do_not(tmp_path):
         assert (moments_refusal(graph) is not None) == refused
 
 
+def test_casts_like_a_whole_number_do_not_pass(tmp_path):
+    for like, refused in ((np.zeros(1, np.float32), False), (np.zeros(1, np.int64), True)):
+        nodes = [node("CastLike", ("x", "like"), ("c",)), node("Cast", ("c",), to=TensorProto.FLOAT)]
+        graph = load_graph(write(model(nodes, (1, 4), {"like": like}), tmp_path))
+        assert (moments_refusal(graph) is not None) == refused
+
+
 def test_what_stands_behind_the_logits_does_not_count(tmp_path):
     nodes = [node("Gemm", ("x", "W"), ("z",)), node("ArgMax", ("z",), axis=1, keepdims=0)]
     made = model(nodes, (1, 4), {"W": weights(4, 3)}, output_type=TensorProto.INT64)

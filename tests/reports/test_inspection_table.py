@@ -16,11 +16,11 @@ from nmcheck.results.model import ToolEntry
 REASON = "bounds: blocks.0.attn (MatMul): more than one of its inputs depends on the sample."
 
 
-def cut(number: int, kind: str = "cut", p: int = 802_816) -> CutEntry:
+def cut(number: int, kind: str = "cut", p: int = 802_816, *, within_budget: bool = True) -> CutEntry:
     size = 8 * (p * 150_528 + 1000 * p)
     return CutEntry(
-        node=f"/layer1/{number}/relu/Relu", index=number, outputs=(f"v{number}",),
-        kind="cut" if kind == "cut" else "skip", p=p, n=150_528, d=1000, dense_bytes=size,
+        node=f"/layer1/{number}/relu/Relu", op="Relu", index=number, outputs=(f"v{number}",),
+        kind="cut" if kind == "cut" else "skip", p=p, n=150_528, d=1000, dense_bytes=size, within_budget=within_budget,
     )  # fmt: skip
 
 
@@ -77,6 +77,16 @@ def test_the_verdict_and_its_reasons_stand_on_top():
     assert "25,610,152 weights (102 MB)" in text
     assert "53 BatchNormalization (bn[0], bn[1], bn[2], ... bn[52])" in text
     assert "Note: A trailing Softmax was left out." in text
+
+
+def test_cuts_that_are_too_large_are_marked_and_the_mark_is_explained():
+    small, large = cut(1), cut(2, "skip", 50_176, within_budget=False)
+    text = inspection_table(inspection((small, large)), 160)
+    rows = [line for line in text.splitlines() if line.startswith("/layer1")]
+    assert ["*" in row for row in rows] == [False, True]
+    assert rows[1].endswith("* 60.8 GB")
+    assert "\n* more than nmcheck makes a matrix of" in text
+    assert "*" not in inspection_table(inspection((small,)))
 
 
 def test_long_lists_keep_every_cut_and_the_cheapest_skips():

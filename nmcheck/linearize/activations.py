@@ -1,0 +1,118 @@
+"""Elementwise operators as moments see them: slopes and kinks, or smooth with the kinks that are left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from nmcheck.execute.operands import Operands
+from nmcheck.graph.ir import Graph, Node
+from nmcheck.steps import Bound
+
+Kinked = tuple[Bound, tuple[Bound, ...], tuple[Bound, ...]]
+"""Slope left of all kinks, the kinks in ascending order, and the jumps of the slope."""
+Kinks = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def _relu(operands: Operands) -> Kinked:
+    return 0.0, (0.0,), (1.0,)
+
+
+def _leaky(operands: Operands) -> Kinked:
+    alpha = operands.number("alpha", 0.01)
+    return alpha, (0.0,), (1.0 - alpha,)
+
+
+def _prelu(operands: Operands) -> Kinked:
+    slope = operands.tensor(1)
+    return slope, (0.0,), (1.0 - slope,)
+
+
+def _magnitude(operands: Operands) -> Kinked:
+    return -1.0, (0.0,), (2.0,)
+
+
+def _clip(operands: Operands) -> Kinked:
+    if operands.node.since_version < 11:
+        low, high = operands.number("min", -math.inf), operands.number("max", math.inf)
+    else:
+        low, high = (
+            default if (bound := operands.static(position)) is None else float(bound.item())
+            for position, default in ((1, -math.inf), (2, math.inf))
+        )
+    return _between(low, high, 1.0)
+
+
+def _hard_sigmoid(operands: Operands) -> Kinked:
+    alpha, beta = operands.number("alpha", 0.2), operands.number("beta", 0.5)
+    if alpha == 0:
+        return 0.0, (), ()
+    low, high = sorted((-beta / alpha, (1.0 - beta) / alpha))
+    return _between(low, high, alpha)
+
+
+def _between(low: float, high: float, slope: float) -> Kinked:
+    """A slope between two positions, flat outside; a position that is not finite is no kink."""
+    if low >= high:
+        return 0.0, (), ()
+    kinks = [(position, jump) for position, jump in ((low, slope), (high, -slope)) if math.isfinite(position)]
+    return (
+        0.0 if math.isfinite(low) else slope,
+        tuple(position for position, _ in kinks),
+        tuple(jump for _, jump in kinks),
+    )
+
+
+def _soft_shrink(operands: Operands) -> Kinked:
+    lambd = operands.number("lambd", 0.5)
+    return 1.0, (-lambd, lambd), (-1.0, 1.0)
+
+
+KINKED: Mapping[str, Callable[[Operands], Kinked]] = {
+    "Relu": _relu,
+    "LeakyRelu": _leaky,
+    "PRelu": _prelu,
+    "Abs": _magnitude,
+    "Clip": _clip,
+    "HardSigmoid": _hard_sigmoid,
+    "Shrink": _soft_shrink,
+}
+"""Continuous piecewise linear functions of one element."""
+
+
+def _none(operands: Operands) -> Kinks:
+    return (), ()
+
+
+def _elu(operands: Operands) -> Kinks:
+    return (0.0,), (1.0 - operands.number("alpha", 1.0),)
+
+
+def _selu(operands: Operands) -> Kinks:
+    alpha = operands.number("alpha", 1.67326319217681884765625)
+    gamma = operands.number("gamma", 1.05070102214813232421875)
+    return (0.0,), (gamma * (1.0 - alpha),)
+
+
+def _hard_swish(operands: Operands) -> Kinks:
+    return (-3.0, 3.0), (-0.5, -0.5)
+
+
+SMOOTH: Mapping[str, Callable[[Operands], Kinks]] = {
+    **dict.fromkeys(("Sigmoid", "Tanh", "Exp", "Erf", "Softplus", "Softsign", "Mish", "Swish", "Gelu", "Celu"), _none),
+    **dict.fromkeys(("Sin", "Cos", "Sinh", "Cosh", "Atan", "Asinh"), _none),
+    "Elu": _elu,
+    "Selu": _selu,
+    "HardSwish": _hard_swish,
+}
+"""Functions of one element that are finite everywhere and smooth, with the kinks that some have nevertheless.
+
+Functions with poles or an edge (Log, Sqrt, Reciprocal, Tan, Acos, ...) are not among them: under Gaussian noise their
+moments need not exist.
+"""
+
+
+def smooth_power(graph: Graph, node: Node) -> bool:
+    """Whether a Pow is finite everywhere: one constant exponent, a positive whole number."""
+    exponent = graph.constants.get(node.inputs[1])
+    return exponent is not None and exponent.size == 1 and float(exponent.item()) in (2.0, 3.0, 4.0)

@@ -1,0 +1,65 @@
+"""Elementwise steps: exact for piecewise linear functions of a Gaussian, by quadrature for smooth ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from nmcheck.moments.propagation.elementwise import piecewise_linear, smooth
+from nmcheck.moments.propagation.hermite import relu_hermite, relu_residual, smooth_hermite
+from nmcheck.moments.propagation.value import Bend, Passed, Value
+from nmcheck.moments.relu import standardized
+from nmcheck.steps import PiecewiseLinearStep, SmoothStep
+
+
+def activation(step: PiecewiseLinearStep | SmoothStep, value: Value) -> Passed:
+    """E f for the mean, the gate E f' for tangents and nugget, and the excess as new nugget."""
+    variance = value.variance()
+    sd = variance.sqrt()
+    if isinstance(step, PiecewiseLinearStep):
+        rule = piecewise_linear(step, value.mean, sd)
+    else:
+        rule = smooth(step, value.mean, sd)
+    nugget = rule.gate**2 * value.nugget + rule.excess
+    output = Value(rule.mean, value.tangents.scaled(rule.gate), nugget)
+
+    def pull(cotangents: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (cotangents[0] * rule.gate,)
+
+    return Passed(
+        (output,),
+        pull,
+        rule.excess,
+        rule.gate**2 * variance + rule.excess,
+        _kinks(step, value, sd) if isinstance(step, PiecewiseLinearStep) else (_curve(step, value, sd, rule.excess),),
+    )
+
+
+def _kinks(step: PiecewiseLinearStep, value: Value, sd: Tensor) -> tuple[Bend, ...]:
+    bends: list[Bend] = []
+    for kink, jump in zip(step.kinks, step.jumps, strict=True):
+        m = standardized(value.mean - kink, sd)
+        bends.append(
+            Bend(
+                columns=value.tangents.columns,
+                sd=sd,
+                strength=relu_residual(m, sd),
+                share=torch.ones_like(m) * jump,
+                hermite=_of_kink(m, sd),
+                m=m,
+            )
+        )
+    return tuple(bends)
+
+
+def _of_kink(m: Tensor, sd: Tensor) -> Callable[[Tensor, int], Tensor]:
+    return lambda units, order: relu_hermite(m.flatten()[units], sd.flatten()[units], order)
+
+
+def _curve(step: SmoothStep, value: Value, sd: Tensor, excess: Tensor) -> Bend:
+    def hermite(units: Tensor, order: int) -> Tensor:
+        return smooth_hermite(step.function, value.mean.flatten()[units], sd.flatten()[units], order)
+
+    return Bend(value.tangents.columns, sd, excess.sqrt(), torch.ones_like(sd), hermite, None)

@@ -1,0 +1,97 @@
+"""Elementwise functions of a Gaussian: mean, mean slope, and the variance that the slope leaves over.
+
+For y = f(x), x ~ N(mu, s^2), the closest affine function of x in the mean square is E f + g (x - mu) with the gate
+g = E f'(x) (Stein). What it leaves over, Var f - g^2 s^2, is uncorrelated with everything jointly Gaussian with x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nmcheck.moments.normal import normal_cdf, relu_of_shifted_normal
+from nmcheck.moments.relu import standardized
+from nmcheck.steps import PiecewiseLinearStep, SmoothStep
+
+_REACH, _NODES = 8.0, 65
+"""Trapezoidal rule on [-8, 8] standard deviations in steps of 1/4: outside lies 1e-15 of the mass, and for a function
+analytic within pi/s of the real line (sigmoid of N(mu, s^2)) the error is about 2 exp(-8 pi^2 / s), 3e-7 at s = 5."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What an elementwise function makes of its input's Gaussians.
+
+    Attributes:
+        mean: E f.
+        gate: E f', what every tangent is multiplied by.
+        excess: Var f - gate^2 s^2.
+    """
+
+    mean: Tensor
+    gate: Tensor
+    excess: Tensor
+
+
+def piecewise_linear(step: PiecewiseLinearStep, mean: Tensor, sd: Tensor) -> Response:
+    """Exact for f(x) = f(mu) on a line of slope a, plus jumps d_k relu(x - t_k).
+
+    With m_k = (mu - t_k)/s: E f = f(mu) + sum_k d_k s h(-|m_k|); g = a + sum_k d_k Phi(m_k); and the excess is
+    s^2 sum_jk d_j d_k (Phi(a) Phi(-b) - h(a) h(-b)), a = min(m_j, m_k), b = max(m_j, m_k): the covariance of two ReLUs
+    of the same variable less what their gates explain (``moments.kernel`` at rho = 1).
+    """
+    kinks = [standardized(mean - kink, sd) for kink in step.kinks]
+    value, gate = step.function(mean), torch.zeros_like(mean) + step.slope
+    excess = torch.zeros_like(mean)
+    for index, (m, jump) in enumerate(zip(kinks, step.jumps, strict=True)):
+        value = value + jump * sd * relu_of_shifted_normal(-_magnitude(m))
+        gate = gate + jump * normal_cdf(m)
+        excess = excess + jump * jump * _shared(m, m)
+        # Kinks stand in ascending order, so the later one has the smaller m.
+        for other, second in zip(kinks[:index], step.jumps[:index], strict=True):
+            excess = excess + 2.0 * jump * second * _shared(m, other)
+    return Response(value, gate, sd**2 * excess.clamp(min=0.0))
+
+
+def smooth(step: SmoothStep, mean: Tensor, sd: Tensor) -> Response:
+    """By quadrature; kinks are taken out of mean and gate and added exactly.
+
+    The excess is the mean square of f - E f - g (x - mu), which cannot be negative.
+    """
+    nodes = torch.linspace(-_REACH, _REACH, _NODES, dtype=mean.dtype, device=mean.device)
+    weights = torch.exp(-0.5 * nodes**2)
+    weights = weights / weights.sum()
+    kinks = [mean - kink for kink in step.kinks]
+    value = gate = square = cross = torch.zeros_like(mean)
+    center = step.function(mean)
+    for z, weight in zip(nodes, weights, strict=True):
+        x = mean + sd * z
+        f, slope = torch.func.jvp(step.function, (x,), (torch.ones_like(x),))[:2]
+        rise = f - center
+        square = square + weight * rise**2
+        cross = cross + weight * z * rise
+        for distance, jump in zip(kinks, step.jumps, strict=True):
+            above = distance + sd * z
+            rise = rise - jump * above.clamp(min=0.0)
+            slope = slope - jump * (above > 0)
+        value, gate = value + weight * rise, gate + weight * slope
+    for distance, jump in zip(kinks, step.jumps, strict=True):
+        m = standardized(distance, sd)
+        positive = torch.where(distance > 0, distance, 0.0)
+        value = value + jump * (positive + sd * relu_of_shifted_normal(-_magnitude(m)))
+        gate = gate + jump * normal_cdf(m)
+    # E (r - v - g s z)^2 with r = f - f(mu), v = E r, E z = 0, E z^2 = 1.
+    excess = square - value**2 - 2.0 * gate * sd * cross + (gate * sd) ** 2
+    return Response(center + value, gate, excess.clamp(min=0.0))
+
+
+def _shared(a: Tensor, b: Tensor) -> Tensor:
+    """Cov(relu, relu)/s^2 at rho = 1 less Phi(a) Phi(b), for a <= b."""
+    return normal_cdf(a) * normal_cdf(-b) - relu_of_shifted_normal(a) * relu_of_shifted_normal(-b)
+
+
+def _magnitude(m: Tensor) -> Tensor:
+    """|m|, with the derivative 1 at 0, which the other terms of a mean are written for."""
+    return torch.where(m > 0, m, -m)

@@ -1,0 +1,39 @@
+"""The elementwise product of two jointly Gaussian values.
+
+E ab = E a E b + c with c = Cov(a, b); the closest affine function is E ab + E b (a - E a) + E a (b - E b), and what it
+leaves over has the variance Var a Var b + c^2: exact for jointly Gaussian a and b.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nmcheck.moments.propagation.linear import transposed
+from nmcheck.moments.propagation.tangents import CHUNK, brought_together, pushed
+from nmcheck.moments.propagation.value import Passed, Value
+from nmcheck.steps import ProductStep
+
+
+def product(step: ProductStep, values: Sequence[Value]) -> Passed:
+    """A step with two inputs, or with one that is squared."""
+    a, b = values if len(values) == 2 else (values[0], values[0])
+    means = tuple(value.mean for value in values)
+
+    def multiply(*factors: Tensor) -> tuple[Tensor, ...]:
+        return (factors[0] * factors[-1],)
+
+    def push(*rows: Tensor) -> tuple[Tensor, ...]:
+        return torch.func.jvp(multiply, means, rows)[1]
+
+    tangents = pushed([value.tangents for value in values], step.locality, push)
+    covariance = a.nugget if len(values) == 1 else torch.zeros_like(a.mean * b.mean)
+    (first, second), _ = brought_together([a.tangents, b.tangents], step.locality)
+    for left, right in zip(first.rows.split(CHUNK), second.rows.split(CHUNK), strict=True):
+        covariance = covariance + (left * right).sum(dim=0)
+    excess = a.variance() * b.variance() + covariance**2
+    through = b.mean**2 * a.nugget + a.mean**2 * b.nugget if len(values) == 2 else 4.0 * a.mean**2 * a.nugget
+    output = Value(a.mean * b.mean + covariance, tangents[0], through + excess)
+    return Passed((output,), transposed(multiply, means), excess)
