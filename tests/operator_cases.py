@@ -173,6 +173,8 @@ for op in ("Add", "Sub", "Mul", "Div", "Max", "Min"):
         )
     case(op, inputs=("c", "x"), constants={"c": weights(2, 3, 5)}, positive=True, label="left")
     case(op, inputs=("x", "x"), positive=True, label="both")
+for op in ("Mul", "Div"):
+    case(op, inputs=("x", "c"), constants={"c": scalar(3.0)}, label="scalar")
 for op in ("Sum", "Mean"):
     case(op, inputs=("x", "c", "x"), constants={"c": weights(5)})
 for op in ("Neg", "Abs", "Exp", "Erf", "Sigmoid", "Tanh", "Relu", "Softplus", "Softsign", "Sin", "Cos", "Atan", "Sinh",
@@ -215,6 +217,11 @@ for op in ("Softmax", "LogSoftmax"):
     case(op, shape=(2, 3, 4), attributes={"axis": 1})
 case("ArgMax", shape=(2, 5), attributes={"axis": 1})
 case("ArgMin", shape=(2, 5), attributes={"axis": 1, "keepdims": 0})
+TIES = (node("Round", ["x"], ["a"]),)
+for op in ("ArgMax", "ArgMin"):
+    case(
+        op, shape=(4, 9), inputs=("a",), front=TIES, attributes={"axis": 1, "select_last_index": 1}, label="last-index"
+    )
 # Pools.
 POOLS = {
     "plain": {"kernel_shape": [2, 3]},
@@ -224,6 +231,7 @@ POOLS = {
     "same-upper": {"kernel_shape": [3, 2], "strides": [2, 2], "auto_pad": "SAME_UPPER"},
     "same-lower": {"kernel_shape": [2, 3], "strides": [2, 1], "auto_pad": "SAME_LOWER"},
     "valid": {"kernel_shape": [2, 2], "auto_pad": "VALID"},
+    "same-skipping": {"kernel_shape": [1, 2], "strides": [3, 4], "auto_pad": "SAME_UPPER"},
 }
 for label, attributes in POOLS.items():
     case("MaxPool", shape=IMAGE, attributes=attributes, label=label)
@@ -276,6 +284,9 @@ case(
     attributes={"axis": 2},
 )
 case("LayerNormalization", shape=(1, 3, 5), inputs=("x", "s"), constants={"s": weights(5)}, label="last")
+case(
+    "LayerNormalization", shape=(1, 3, 5), inputs=("x", "s"), constants={"s": weights(5)}, outputs=3, label="statistics"
+)
 case(
     "GroupNormalization",
     shape=IMAGE,
@@ -366,10 +377,27 @@ case("DepthToSpace", shape=(1, 8, 2, 3), attributes={"blocksize": 2, "mode": "CR
 case("SpaceToDepth", shape=(1, 2, 4, 6), attributes={"blocksize": 2})
 case("Trilu", shape=(1, 4, 5), inputs=("x", "k"), constants={"k": np.array(1, dtype=np.int64)})
 case("Trilu", shape=(1, 4, 5), attributes={"upper": 0}, label="lower")
+# Up to the largest numbers of the 8-bit types and a little beyond, down to zero.
+BY = {"w": (2.0 ** np.arange(-10, 8)).astype(np.float32)[::2]}
+LARGE = (node("Mul", ["x", "w"], ["a"]),)
 case("Cast", attributes={"to": TensorProto.FLOAT})
 case("Cast", attributes={"to": TensorProto.INT32}, label="int")
 case("Cast", attributes={"to": TensorProto.BOOL}, label="bool")
+case("Cast", shape=(40, 9), attributes={"to": TensorProto.INT8}, label="int8", front=LARGE, inputs=("a",), constants=BY)
+for kind in ("FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ"):
+    for saturate in (0, 1):
+        case(
+            "Cast",
+            shape=(40, 9),
+            inputs=("a",),
+            front=LARGE,
+            constants=BY,
+            attributes={"to": TensorProto.DataType.Value(kind), "saturate": saturate},
+            opset=19,
+            label=f"{kind}-{'saturated' if saturate else 'overflowing'}",
+        )
 case("CastLike", inputs=("x", "c"), constants={"c": weights(1)})
+case("CastLike", inputs=("x", "c"), constants={"c": np.zeros(1, np.int32)}, label="int")
 # Resizing and quantization.
 for coordinates in ("asymmetric", "half_pixel", "align_corners", "pytorch_half_pixel"):
     for mode in ("nearest", "linear"):
@@ -404,7 +432,34 @@ case(
     opset=9,
 )
 case("QuantizeLinear", inputs=("x", "s", "z"), constants={"s": scalar(0.1), "z": np.array(3, dtype=np.uint8)})
+for kind in ("INT8", "INT4", "FLOAT8E4M3FN"):
+    case(
+        "QuantizeLinear",
+        inputs=("x", "s"),
+        constants={"s": scalar(0.1)},
+        attributes={"output_dtype": TensorProto.DataType.Value(kind)},
+        opset=21,
+        label=kind,
+    )
+case(
+    "QuantizeLinear",
+    shape=(1, 2, 5),
+    inputs=("x", "s", "z"),
+    constants={"s": np.abs(weights(1, 2, 3)) + 0.1, "z": np.array([[[0, 3, -2], [1, 1, 0]]], dtype=np.int8)},
+    attributes={"axis": 2, "block_size": 2},
+    opset=21,
+    label="blocks",
+)
 # Inputs that are not plain numbers.
+WHOLE = (node("Cast", ["x"], ["a"], to=TensorProto.INT32),)
+case("Div", inputs=("a", "c"), front=WHOLE, constants={"c": np.array(-2, dtype=np.int32)}, label="whole")
+case(
+    "Div",
+    inputs=("a", "b"),
+    front=(*WHOLE, node("Add", ["a", "c"], ["s"]), node("Reshape", ["s", "r"], ["b"])),
+    constants={"c": np.array(9, dtype=np.int32), "r": ints(1, 3, 5)},
+    label="whole-both",
+)
 ABOVE = (node("Greater", ["x", "c"], ["a"]),)
 for op in ("And", "Or", "Xor"):
     case(

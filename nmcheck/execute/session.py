@@ -113,9 +113,9 @@ class ReferenceSession:
         expected = graph.shapes[graph.output]
         if result.dtype.kind not in "fiub" or result.size != rows * prod(expected):
             raise ModelError(
-                f"{graph.model.path}: onnxruntime gives {result.dtype} values of shape {list(result.shape)} for an input "
-                f"of shape {list(fed.shape)}, where {list(expected)} a sample were expected; check the model's declared "
-                "input shape."
+                f"{graph.model.path}: onnxruntime gives {result.dtype} values of shape {list(result.shape)} for an "
+                f"input of shape {list(fed.shape)}, where {list(expected)} a sample were expected; check the model's "
+                "declared input shape."
             )
         return result.reshape(rows, *graph.shapes[graph.output])[:count]
 

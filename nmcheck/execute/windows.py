@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from nmcheck.execute.operands import Operands
 
+_LONGEST_STEP = 2**15 - 1
+"""torch's transposed convolution ends the process with a segmentation fault for a batch and a longer stride."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -62,6 +65,8 @@ def window_of(operands: Operands, kernel: tuple[int, ...]) -> Window:
         raise operands.invalid(f"kernel, strides, dilations or pads do not fit {axes} spatial axes")
     if min(*kernel, *strides, *dilations) < 1:
         raise operands.invalid("kernel, strides and dilations must be positive")
+    if max(*strides, *dilations) > _LONGEST_STEP:
+        raise operands.unsupported(f"its strides {strides} or dilations {dilations} go beyond {_LONGEST_STEP}")
     window = Window(kernel, strides, dilations, pads[:axes], pads[axes:])
     auto_pad = operands.text("auto_pad", "NOTSET")
     if auto_pad == "VALID":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx import FunctionProto, NodeProto, TypeProto
@@ -48,7 +49,8 @@ def definition(
 
 
 def _function(path: Path, node: NodeProto, types: Mapping[str, TypeProto], opset: int, name: str) -> FunctionProto:
-    schema = onnx.defs.get_schema(node.op_type, opset, "")
+    # The type stubs of onnx do not know how a schema is asked for its definition.
+    schema: Any = onnx.defs.get_schema(node.op_type, opset, "")
     # Operator sets that came after the definition's have added types to the operators in it, and nothing else.
     version = max(v for v in schema.context_dependent_function_opset_versions if v <= opset)
     given = [types.get(value, TypeProto()).SerializeToString() for value in node.input]

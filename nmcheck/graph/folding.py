@@ -18,6 +18,8 @@ _COUNTING = frozenset(
      "Mul", "Neg", "Not", "Or", "Sub", "Where"}
 )  # fmt: skip
 """What a loop may do with numbers: these never make more of them."""
+_LONGEST_EMPTY = 2**20
+"""An array without elements takes no memory, however long its axes are, but a list of its rows does."""
 _MAX_TRIPS = 2**12
 _RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
@@ -106,6 +108,10 @@ def evaluate(node: NodeProto, operands: Mapping[str, np.ndarray], opsets: Mappin
         ValueError: the node cannot be computed for these inputs, or would make an absurdly large value.
     """
     _check_loop(node, operands)
+    empty = [operands[name] for name in node.input if name in operands and not operands[name].size]
+    longest = max((length for array in empty for length in array.shape), default=0)
+    if longest > _LONGEST_EMPTY:
+        raise ValueError(f"an operand has no elements, but an axis of length {longest}")
     size = _announced_size(node, operands)
     if size > _MAX_ELEMENTS:
         raise ValueError(f"it makes a constant of {size:.3g} elements")

@@ -198,8 +198,8 @@ def _opsets(path: Path, model: ModelProto) -> dict[str, int]:
     absurd = next((domain for domain, version in opsets.items() if not 0 < version < _NO_VERSION), None)
     if absurd is not None:
         raise ModelError(
-            f"{path}: it imports version {opsets[absurd]} of operator set '{absurd or 'ai.onnx'}', which cannot be; the "
-            "file is damaged, so export or download it again."
+            f"{path}: it imports version {opsets[absurd]} of operator set '{absurd or 'ai.onnx'}', which cannot be; "
+            "the file is damaged, so export or download it again."
         )
     newest = onnx.defs.onnx_opset_version()
     if not _OLDEST_OPSET <= opsets[""] <= newest:

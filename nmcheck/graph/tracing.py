@@ -31,6 +31,9 @@ _SMALL = 4096
 MAX_ELEMENTS = 2**25
 """Elements of the largest value of one sample: 256 MiB in the double precision of the analysis."""
 
+_VIEWS = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""Operators that copy nothing where the operand is a constant; what they do copy counts afterwards."""
+
 StaticOperands = dict[str, np.ndarray]
 Adaptation = Callable[[NodeProto, StaticOperands], StaticOperands]
 """May give a node other static operands than the file does: (node, operands) -> operands that replace the file's."""
@@ -90,7 +93,7 @@ def trace(
         weights: static values to start with.
         source: name, element type and shape of the input.
         opsets: versions of the operator sets, by domain.
-        names: gives names to nodes of a branch that is put in the place of an If.
+        names: gives names to nodes that are put in the place of an If or of an operator defined by others.
         memory: what earlier walks through the same nodes have folded, and how much more may be.
         adapt: may replace static operands, under names of its own (``batch``).
 
@@ -128,7 +131,9 @@ def trace(
                 f"Node '{node.name}' ({node.proto.op_type}) is replaced by the operators that ONNX defines it by."
             )
         else:
-            _add_live(path, node, found, opsets, adapt)
+            chosen = _chosen(node.proto, found)
+            same = node if chosen is None else replace(node, proto=_identity(node.proto, chosen))
+            _add_live(path, same, found, opsets, adapt)
     return found
 
 
@@ -148,7 +153,7 @@ def _fold(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, int], 
     if values is None:
         try:
             known = _inferred(node.proto, found, opsets)
-            if not is_stored:
+            if not is_stored and node.proto.op_type not in _VIEWS:
                 memory.reserve(prod(shape) * _itemsize(kind) for kind, shape in known.values())
             values = evaluate(node.proto, found.constants, opsets)
             if not is_stored:
@@ -180,6 +185,26 @@ def _cast(like: NodeProto, kind: int) -> NodeProto:
     proto = onnx.helper.make_node("Cast", [like.input[0]], list(like.output), to=kind)
     proto.attribute.extend(attribute for attribute in like.attribute if attribute.name != "to")
     return proto
+
+
+def _chosen(node: NodeProto, found: Trace) -> str | None:
+    """What a Where takes throughout, if its condition is known and that is nothing but one of its operands."""
+    if node.op_type != "Where" or node.input[0] not in found.constants:
+        return None
+    condition = found.constants[node.input[0]]
+    if not condition.size or bool(condition.all()) != bool(condition.any()):
+        return None
+    taken = node.input[1 if condition.all() else 2]
+    shapes = [found.shapes[name] if name in found.shapes else found.constants[name].shape for name in node.input]
+    try:
+        whole = np.broadcast_shapes(*shapes)
+    except ValueError:
+        return None
+    return taken if found.shapes.get(taken) == whole else None
+
+
+def _identity(node: NodeProto, read: str) -> NodeProto:
+    return onnx.helper.make_node("Identity", [read], list(node.output), node.name)
 
 
 def _add_live(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, int], adapt: Adaptation) -> None:

@@ -56,11 +56,11 @@ def unrounded(
     if size > MAX_BYTES or any(constants[name].dtype != np.float32 for name in outputs):
         return {}
     operands = {name: known.get(name, constants[name]) for name in read}
-    doubles = {name: array.astype(np.float64) if array.dtype == np.float32 else array for name, array in operands.items()}
+    doubles = {
+        name: array.astype(np.float64) if array.dtype == np.float32 else array for name, array in operands.items()
+    }
     try:
         values = evaluate(node, doubles, opsets)
     except ValueError:
         return {}
     return {name: value for name, value in zip(outputs, values, strict=True) if value.dtype == np.float64}
-
-

@@ -77,7 +77,11 @@ def test_an_output_that_does_not_grow_with_the_batch(tmp_path):
 
 
 def test_input_that_numpy_does_not_have(tmp_path):
-    made = model([node("Cast", ["x"], ["f"], to=onnx.TensorProto.FLOAT), node("MatMul", ["f", "w"])], ("N", 4), {"w": weights(4, 3)})
+    made = model(
+        [node("Cast", ["x"], ["f"], to=onnx.TensorProto.FLOAT), node("MatMul", ["f", "w"])],
+        ("N", 4),
+        {"w": weights(4, 3)},
+    )
     made.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.BFLOAT16
     with pytest.raises(UnsupportedError, match="'x' is of type tensor\\(bfloat16\\)"):
         ReferenceSession(load_graph(write(made, tmp_path)), threads=1)

@@ -174,10 +174,12 @@ def test_constants_that_are_large_together_are_refused(tmp_path):
 
 
 def test_folding_again_for_another_batch_takes_no_memory_again(tmp_path):
-    # 384 MiB of constants, folded for the one sample and for two.
+    # 384 MiB of constants, folded for the one sample and for two, and seen in another shape.
     shape = np.array([3 * 2**25], dtype=np.int64)
-    nodes = [node("ConstantOfShape", ["s"], ["c"]), node("ReduceMax", ["c"], ["m"], keepdims=0)]
-    path = write(model([*nodes, node("Add", ["x", "m"])], ("N", 3), {"s": shape}), tmp_path)
+    nodes = [node("ConstantOfShape", ["s"], ["c"]), node("Unsqueeze", ["c", "axes"], ["u"])]
+    nodes.append(node("ReduceMax", ["u"], ["m"], keepdims=0))
+    arrays = {"s": shape, "axes": np.array([0], dtype=np.int64)}
+    path = write(model([*nodes, node("Add", ["x", "m"])], ("N", 3), arrays), tmp_path)
     assert load_graph(path).declared_batch is None
 
 
@@ -211,3 +213,15 @@ def test_thousands_of_nodes_in_reverse_order_are_sorted_in_no_time(tmp_path):
 def test_what_is_sorted_stays_as_it_stands(tmp_path):
     nodes = [node("Add", ["a", "b"]), node("Neg", ["x"], ["b"]), node("Abs", ["x"], ["a"]), node("Exp", ["x"], ["c"])]
     assert [index for index, _ in sorted_nodes(tmp_path, enumerate(nodes), {"x"})] == [1, 2, 0, 3]
+
+
+def test_weights_without_elements_but_with_a_very_long_axis(tmp_path):
+    made = model(
+        [node("Unsqueeze", ["r", "axes"], ["u"]), node("Add", ["x", "u"])],
+        ("N", 3),
+        {"r": weights(3), "axes": np.array([0, 1], dtype=np.int64)},
+    )
+    axes = made.graph.initializer[1]
+    axes.ClearField("raw_data")
+    axes.dims[:] = [2**32 + 1, 0]
+    assert "4294967297" in refused(write(made, tmp_path))

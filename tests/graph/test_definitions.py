@@ -1,5 +1,7 @@
 """Operators replaced by those ONNX defines them by compute what onnxruntime computes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -39,7 +41,7 @@ def rotary(**attributes):
     return model(nodes, (1, TOKENS, WIDTH), arrays, opset=23, ir_version=10)
 
 
-HEADS = {"q_num_heads": 2, "kv_num_heads": 2}
+HEADS: dict[str, Any] = {"q_num_heads": 2, "kv_num_heads": 2}
 CASES = {
     "plain": self_attention(23, **HEADS),
     "newer": self_attention(25, **HEADS),
@@ -96,3 +98,24 @@ def test_a_cast_like_a_live_value_is_a_constant(tmp_path):
     graph = load_graph(write(model(nodes, ("N", 3), {"c": np.array([1, 2, 3])}), tmp_path))
     assert [entry.op for entry in graph.nodes] == ["Mul"]
     assert Program(graph).output(torch.ones(1, 1, 3)).tolist() == [[[1.0, 2.0, 3.0]]]
+
+
+@pytest.mark.parametrize(
+    ("condition", "ops"),
+    [([False], ["Identity"]), ([True] * 3, ["Neg", "Identity"]), ([True, False, True], ["Neg", "Where"])],
+)
+def test_a_choice_that_is_known_is_no_choice(tmp_path, condition, ops):
+    nodes = [node("Neg", ["x"], ["n"]), node("Where", ["c", "n", "x"])]
+    graph = load_graph(write(model(nodes, ("N", 3), {"c": np.array(condition)}), tmp_path))
+    assert [entry.op for entry in graph.nodes] == ops
+    x = weights(2, 1, 3)
+    np.testing.assert_array_equal(
+        Program(graph).output(torch.from_numpy(x)).numpy(), np.where(np.array(condition), -x, x)
+    )
+
+
+def test_a_choice_that_widens_stays(tmp_path):
+    nodes = [node("Where", ["c", "x", "zeros"])]
+    arrays = {"c": np.ones(1, bool), "zeros": np.zeros((4, 1, 3), np.float32)}
+    graph = load_graph(write(model(nodes, (1, 3), arrays), tmp_path))
+    assert [entry.op for entry in graph.nodes] == ["Where"]
