@@ -57,12 +57,12 @@ class AffineStep(Step):
 
     Attributes:
         function: of the inputs, in their order, to a tuple of outputs.
-        spread: from uncorrelated variances of the inputs' elements to those of the outputs' elements, which is the sum
-            of squared weights; None where only the function itself is known.
+        spread: from uncorrelated variances of the inputs' elements to those of the outputs' elements, by the squares of
+            the weights; None where only the function itself is known.
     """
 
     function: Callable[..., tuple[Tensor, ...]]
-    spread: Callable[..., tuple[Tensor, ...]] | None
+    spread: Callable[..., tuple[Tensor, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,15 @@ class PiecewiseLinearStep(Step):
 
 @dataclass(frozen=True)
 class SmoothStep(Step):
-    """Elementwise and finite everywhere, smooth but for kinks that are known.
+    """Elementwise, continuous and finite everywhere, and smooth but for kinks that are known.
 
     Attributes:
         function: of one value.
-        kinks: where the slope jumps, beside being smooth.
-        jumps: by how much.
+        kinks: where a derivative jumps, be it the first or the second, in ascending order.
     """
 
     function: Callable[[Tensor], Tensor]
     kinks: tuple[float, ...] = ()
-    jumps: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,23 @@ from typing import Any
 from nmcheck.results import (
     AttackEntry,
     BoundsEntry,
+    ClassFlipEstimate,
+    ClassFlips,
     ClassMoments,
+    ConfusionRow,
     ConsistencyEntry,
     DataEntry,
+    EstimatedFlips,
     FlipEntry,
     FloorEntry,
+    ImageFlipEstimate,
+    ImageFlips,
     LayerBounds,
     LayerGain,
     LinearizedNode,
     ModelEntry,
     MomentEntry,
+    NoiseEntry,
     NoiseGain,
     NormalizationEntry,
     OverallMoments,
@@ -24,11 +31,13 @@ from nmcheck.results import (
     ReferenceEntry,
     Report,
     SampleBounds,
+    SampledFlips,
     ToolEntry,
 )
 
 NO_COVARIANCE = "the published formulas give no covariance between logits"
 NO_ATTACK = "no attack was run"
+NOT_AN_ESTIMATE = "a formula shown for comparison"
 
 
 def propagation_entry() -> PropagationEntry:
@@ -36,9 +45,61 @@ def propagation_entry() -> PropagationEntry:
     return PropagationEntry(
         directions=512,
         random=True,
+        samples=128,
+        variance_error=0.0123,
         direction_error_sd=0.0123,
         linearized=(LinearizedNode(node="node_LRN_7", what="a local response normalization"),),
         gains=(LayerGain(node="node_relu_15", gain=3.21),),
+    )
+
+
+def confusion(sigma: float, classes: int, seed: str) -> tuple[ConfusionRow, ...]:
+    """Rows of probabilities that sum to 1, with a few classes never seen."""
+    draw = random.Random(f"{sigma}{classes}{seed}")
+    rows = []
+    for number in range(classes):
+        to = {str(other): 0.01 * sigma * draw.random() for other in range(0, classes, 2) if other != number}
+        rows.append(ConfusionRow(class_=number, images=10, to={**to, str(number): 1.0 - sum(to.values())}))
+    return tuple(rows)
+
+
+def estimated_flips(sigma: float, classes: int = 10) -> EstimatedFlips:
+    """What an engine says of 10 images a class."""
+    rows = confusion(sigma, classes, "estimated")
+    flips = {row.class_: sum(share for to, share in row.to.items() if to != str(row.class_)) for row in rows}
+    return EstimatedFlips(
+        per_class=tuple(ClassFlipEstimate(class_=c, images=10, analytic=flip) for c, flip in flips.items()),
+        per_image=tuple(
+            ImageFlipEstimate(index=17 * position, analytic=flips[position % classes])
+            for position in range(10 * classes)
+        ),
+        confusion=rows,
+    )
+
+
+def sampled_flips(sigma: float, classes: int = 10) -> SampledFlips:
+    """What the reference says of them."""
+    rows = confusion(sigma, classes, "sampled")
+    return SampledFlips(
+        sigma_pixel=sigma,
+        confidence=0.95,
+        trials=500,
+        per_class=tuple(
+            ClassFlips(class_=row.class_, images=10, trials=5000, sampled=0.0004, low=0.00005, high=0.00144)
+            for row in rows
+        ),
+        per_image=tuple(
+            ImageFlips(
+                index=17 * position,
+                label=position % classes,
+                predicted=position % classes,
+                sampled=0.0,
+                low=0.0,
+                high=0.00735,
+            )
+            for position in range(10 * classes)
+        ),
+        confusion=rows,
     )
 
 
@@ -46,6 +107,7 @@ def moment_entry(sigma: float, engine: str, classes: int = 10) -> MomentEntry:
     """One engine at one noise level; numbers of the size measured on LeNet."""
     draw = random.Random(f"{sigma}{engine}")
     published = engine.startswith("published")
+    baseline = published or engine == "diagonal"
 
     def measures() -> dict[str, Any]:
         return {
@@ -61,9 +123,10 @@ def moment_entry(sigma: float, engine: str, classes: int = 10) -> MomentEntry:
         sigma_pixel=sigma,
         sigma_model=(sigma,),
         engine=engine,
-        cut=None if engine == "propagate" else "node_relu",
-        cut_kind=None if engine == "propagate" else "cut",
-        linearizer=None if engine == "propagate" else "taylor",
+        baseline=NOT_AN_ESTIMATE if baseline else None,
+        cut=None if engine in ("propagate", "diagonal") else "node_relu",
+        cut_kind=None if engine in ("propagate", "diagonal") else "cut",
+        linearizer=None if engine in ("propagate", "diagonal") else "taylor",
         propagation=propagation_entry() if engine == "propagate" else None,
         reference=ReferenceEntry(
             method="control-variate",
@@ -84,8 +147,8 @@ def moment_entry(sigma: float, engine: str, classes: int = 10) -> MomentEntry:
         overall=OverallMoments(
             **measures(),
             flip=FlipEntry(
-                analytic=None if published else 0.00031,
-                analytic_reason=NO_COVARIANCE if published else None,
+                analytic=None if baseline else 0.00031,
+                analytic_reason=NO_COVARIANCE if baseline else None,
                 sampled=0.00042,
                 low=0.00026,
                 high=0.00064,
@@ -93,6 +156,8 @@ def moment_entry(sigma: float, engine: str, classes: int = 10) -> MomentEntry:
                 trials=50_000,
             ),
         ),
+        flips=None if baseline else estimated_flips(sigma, classes),
+        flips_reason=NO_COVARIANCE if baseline else None,
         seconds_per_input=0.0371,
         forward_passes_per_input=612.3,
     )
@@ -250,7 +315,9 @@ def report(
             images=100, max_difference=4.1e-7, precision="single", tolerance=1e-4, runtime="onnxruntime 1.31.1",
             provider="CPUExecutionProvider", device="cpu",
         ),
+        noise=NoiseEntry(kind="isotropic", description="independent, of one strength everywhere", directions=784),
         moments=tuple(moment_entry(sigma, engine) for sigma in sigmas for engine in engines),
+        flips=tuple(sampled_flips(sigma) for sigma in sigmas),
         bounds=(bounds_entry(),),
         normalization=normalization_entries(),
         warnings=("Another common scale, byte, scores within 1 %; check --scale.",),

@@ -8,8 +8,10 @@ from nmcheck import __version__
 from nmcheck.checks.bounds import bounds_entry, timed_bounds
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.consistency import check_consistency
+from nmcheck.checks.flip_entries import sampled_flips
 from nmcheck.checks.moment_entries import moment_entries
 from nmcheck.checks.moments import run_moments
+from nmcheck.checks.noise import noise_entry
 from nmcheck.checks.normalization import normalization_entries, normalization_nodes
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import plan_moments
@@ -18,9 +20,14 @@ from nmcheck.checks.sampling import sampled_network
 from nmcheck.checks.scales import scale_warnings
 from nmcheck.data import describe_selection
 from nmcheck.execute.session import ReferenceSession
+from nmcheck.moments.diagonal import PROBES
 from nmcheck.results import DataEntry, LeftOut, ModelEntry, Report, ToolEntry
 
 FEATURES = "The data are vectors in units of their own, so noise levels and radii are in those units, not in pixels."
+PROBED = (
+    "diagonal has no rule for these layers and tells their squared slopes by {probes} random probes an image, to about "
+    "18 % an element: {nodes}."
+)
 
 
 def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report:
@@ -47,12 +54,14 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
     with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
         consistency = check_consistency(case, session, advance)
     accuracy = None if case.labels is None else float(case.correct.double().mean())
-    moments = None
+    moments, flips, probed = None, (), ()
     if plan.engines:
         network = sampled_network(case, session)
         with progress.stage("Moments and their reference", len(case.pixels)) as advance:
             runs = run_moments(case, options, plan, network, advance)
         moments = moment_entries(case, options, runs, network)
+        flips = tuple(sampled_flips(case, sigma, runs.references[sigma]) for sigma in options.sigmas)
+        probed = tuple(dict.fromkeys(node for run in runs.engines.values() for node in run.probed))
     with progress.stage("Robustness bounds", None):
         bounds = timed_bounds(case)
     with progress.stage("Normalization effects", len(normalization_nodes(case.graph))) as advance:
@@ -62,16 +71,22 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         seed=options.seed,
         model=_model(case),
         data=_data(case, options, accuracy),
+        noise=noise_entry(case.noise),
         consistency=consistency,
         moments=moments,
         moments_reason=None if plan.engines else plan.reason,
         moments_left_out=()
         if not plan.engines
         else tuple(LeftOut(engine=engine, reason=reason) for engine, reason in plan.left_out.items()),
+        flips=flips,
         bounds=(bounds_entry(case, bounds),),
         normalization=normalization,
         warnings=scale_warnings(case, session, accuracy),
-        notes=(*case.graph.notes, *([FEATURES] if case.dataset.unit == "feature" else [])),
+        notes=(
+            *case.graph.notes,
+            *([FEATURES] if case.dataset.unit == "feature" else []),
+            *([PROBED.format(nodes=", ".join(probed), probes=PROBES)] if probed else []),
+        ),
         seconds=time.perf_counter() - start,
     )
 

@@ -9,14 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nmcheck.checks.noise import noise_structure
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.data import (
     Dataset,
+    InputNoise,
     InputScale,
     check_labels,
     digest,
     input_scale,
+    parse_noise,
     read_data,
+    read_noise,
     select,
     to_model_layout,
 )
@@ -25,6 +29,10 @@ from nmcheck.execute.program import Program
 from nmcheck.graph.ir import Graph
 from nmcheck.graph.load import load_graph
 from nmcheck.graph.scaling import with_input_scale
+from nmcheck.moments.gaussian import NoiseStructure
+
+_MOST_CLASSES = 2**17
+"""More logits are an image, not classes, and a report says something about each of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +47,7 @@ class Case:
         positions: which of its images are used, ascending.
         pixels: those images in pixel units and the model's layout, float64, shape (images, *input shape).
         labels: their labels, or None.
+        noise: the noise of the model's input, up to its level.
         device: where torch computes.
     """
 
@@ -49,6 +58,7 @@ class Case:
     positions: np.ndarray
     pixels: np.ndarray
     labels: np.ndarray | None
+    noise: InputNoise
     device: str
 
     @cached_property
@@ -65,6 +75,11 @@ class Case:
     def images(self) -> Tensor:
         """The pixels as a float64 tensor on the device."""
         return torch.from_numpy(self.pixels).to(self.device)
+
+    @cached_property
+    def structure(self) -> NoiseStructure:
+        """The noise's covariance up to sigma^2."""
+        return noise_structure(self.noise, self.device)
 
     @cached_property
     def logits(self) -> Tensor:
@@ -101,6 +116,7 @@ def open_case(options: AnalyzeOptions) -> Case:
         UsageError: the options do not fit the model or this machine.
     """
     device = _device(options.device)
+    noise = parse_noise(options.noise)
     graph = load_graph(options.model)
     classes = int(np.prod(graph.shapes[graph.logits]))
     if classes < 2:
@@ -108,12 +124,18 @@ def open_case(options: AnalyzeOptions) -> Case:
             f"{options.model}: its output '{graph.logits}' has a single value, so there is no other class the label "
             "could change to; nmcheck analyses classifiers with at least two logits."
         )
+    if classes > _MOST_CLASSES:
+        raise ModelError(
+            f"{options.model}: its output '{graph.logits}' has {classes:,} values, which are no classes; nmcheck "
+            f"analyses classifiers with at most {_MOST_CLASSES:,} logits."
+        )
     input_shape = graph.shapes[graph.input]
     scale = input_scale(options.scale, graph.model.metadata, input_shape, graph.batch_axis)
     dataset = read_data(options.data, options.value_range)
     check_labels(dataset, classes)
     positions = select(dataset, options.samples, options.seed)
-    pixels = to_model_layout(dataset.pixels(positions), input_shape, graph.batch_axis)
+    images = dataset.pixels(positions)
+    pixels = to_model_layout(images, input_shape, graph.batch_axis)
     return Case(
         file_graph=graph,
         graph=with_input_scale(graph, scale.gain, scale.offset),
@@ -122,6 +144,7 @@ def open_case(options: AnalyzeOptions) -> Case:
         positions=positions,
         pixels=pixels.astype(np.float64),
         labels=None if dataset.labels is None else dataset.labels[positions],
+        noise=read_noise(noise, images.shape[1:], input_shape, graph.batch_axis),
         device=device,
     )
 

@@ -20,6 +20,13 @@ from nmcheck.moments.lemma4 import lemma4_variance
 from nmcheck.moments.theorem2 import theorem2_variance
 
 NO_SKIP_TERM = "the published formula has no skip term, and at this ReLU there is one"
+PUBLISHED = "the papers' formula as it stands, shown for comparison"
+INDEPENDENT = (
+    "diagonal propagation drops all correlations between units, which loses most of the variance; its variance is not "
+    "an estimate"
+)
+BASELINES = {"published-theorem2": PUBLISHED, "published-lemma4": PUBLISHED, "diagonal": INDEPENDENT}
+"""Engines that are there for comparison only, and why."""
 FULL_CORRELATION = "Lemma 4 has no value where two units are fully correlated (|rho| = 1)"
 
 

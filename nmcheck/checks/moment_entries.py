@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from nmcheck.checks.case import Case
-from nmcheck.checks.moments import EngineRun, MomentRuns, stacked
+from nmcheck.checks.engines import BASELINES, INDEPENDENT
+from nmcheck.checks.flip_entries import estimated_flips
+from nmcheck.checks.moments import EngineRun, MomentRuns, infinite_outputs, stacked
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import LINEARIZED
 from nmcheck.checks.propagation_entry import propagation_entry
 from nmcheck.checks.sampling import SampledNetwork
-from nmcheck.errors import ModelError
 from nmcheck.moments.flips import FlipInterval, pooled_clopper_pearson
 from nmcheck.moments.reference import ReferenceMoments
 from nmcheck.moments.tightness import SampledMoments, Tightness, floor, overall, per_class
@@ -45,10 +46,7 @@ def moment_entries(
         references = runs.references[sigma]
         sampled = _sampled(references)
         if not all(np.isfinite(array).all() for array in astuple(sampled)):
-            raise ModelError(
-                f"{case.graph.model.path}: under noise of standard deviation {sigma:g} the network's outputs are "
-                "infinite or no numbers; look for weights that are, or that are very large."
-            )
+            raise infinite_outputs(case, sigma)
         flips = pooled_clopper_pearson((found.flips, found.flip_trials) for found in references)
         lowest = floor(sampled)
         reference = ReferenceEntry(
@@ -60,19 +58,23 @@ def moment_entries(
         for engine in runs.plan.engines:
             run = runs.engines[sigma, engine]
             seconds = run.seconds / len(references)
+            estimated = estimated_flips(case, run)
             cut = runs.plan.cut if engine in LINEARIZED else None
             entries.append(
                 MomentEntry(
                     sigma_pixel=sigma,
                     sigma_model=tuple(sigma * gain for gain in case.scale.gains),
                     engine=engine,
+                    baseline=BASELINES.get(engine),
                     cut=None if cut is None else cut.name,
                     cut_kind=None if cut is None else runs.cut_kind,
                     linearizer=None if cut is None else "taylor",
                     propagation=propagation_entry(case, run.propagated, sampled) if run.propagated else None,
                     reference=reference,
                     per_class=_per_class(run, sampled, network.rounding),
-                    overall=_overall(run, sampled, flips),
+                    overall=_overall(run, sampled, flips, _no_flips(engine)),
+                    flips=estimated,
+                    flips_reason=None if estimated is not None else _no_flips(engine),
                     seconds_per_input=seconds,
                     forward_passes_per_input=seconds / runs.seconds_per_forward,
                 )
@@ -111,14 +113,19 @@ def _per_class(run: EngineRun, sampled: SampledMoments, rounding: float) -> tupl
     )
 
 
-def _overall(run: EngineRun, sampled: SampledMoments, flips: FlipInterval) -> OverallMoments:
+def _no_flips(engine: str) -> str:
+    """Why an engine without a covariance says nothing of flips."""
+    return INDEPENDENT if engine == "diagonal" else NO_COVARIANCE
+
+
+def _overall(run: EngineRun, sampled: SampledMoments, flips: FlipInterval, no_flips: str) -> OverallMoments:
     mean, variance = _arrays(run)
     analytic = [flip for flip in run.flips if flip is not None]
     return OverallMoments(
         **_tightness(overall(mean, variance, sampled), _missing_variance(run)),
         flip=FlipEntry(
             analytic=float(np.mean(analytic)) if analytic else None,
-            analytic_reason=None if analytic else NO_COVARIANCE,
+            analytic_reason=None if analytic else no_flips,
             sampled=flips.rate,
             low=flips.low,
             high=flips.high,

@@ -19,14 +19,17 @@ from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import LINEARIZED, MomentPlan
 from nmcheck.checks.sampling import SINGLE, SampledNetwork
 from nmcheck.checks.seeds import Purpose, noise_seed
+from nmcheck.errors import ModelError
 from nmcheck.linearize.jacobian import jacobian
 from nmcheck.linearize.steps import network_of
 from nmcheck.linearize.two_stage import TwoStageLinearizer, two_stage_at
 from nmcheck.moments.affine_relu_affine import gram_matrix
-from nmcheck.moments.flips import gaussian_flip_probability
+from nmcheck.moments.diagonal import propagate_diagonal
+from nmcheck.moments.flips import gaussian_class_probabilities, gaussian_flip_probability
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.propagation.propagate import Propagated, propagate
 from nmcheck.moments.reference import ReferenceMoments, control_variate, plain
+from nmcheck.steps import Network
 
 
 @dataclass
@@ -36,21 +39,27 @@ class EngineRun:
     Attributes:
         moments: what it says of each image.
         flips: probability it gives a change of the predicted class; None where it gives no covariance.
+        classes: probability it gives each class of being predicted; None where it gives none.
         seconds: what it took in all, its share of the linearization included.
         propagated: what propagation says beside the moments; empty for other engines.
+        probed: nodes whose squared slopes diagonal propagation took from random probes; empty for other engines.
     """
 
     moments: list[LogitMoments] = field(default_factory=list)
     flips: list[float | None] = field(default_factory=list)
+    classes: list[np.ndarray | None] = field(default_factory=list)
     seconds: float = 0.0
     propagated: list[Propagated] = field(default_factory=list)
+    probed: tuple[str, ...] = ()
 
     def add(self, found: LogitMoments, label: int, seconds: float) -> None:
         """One more image."""
         self.seconds += seconds
         self.moments.append(found)
-        given = found.covariance is not None
-        self.flips.append(gaussian_flip_probability(found.mean, found.covariance, label) if given else None)
+        covariance = found.covariance
+        flip = None if covariance is None else gaussian_flip_probability(found.mean, covariance, label)
+        self.flips.append(flip)
+        self.classes.append(None if covariance is None else gaussian_class_probabilities(found.mean, covariance, label))
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class MomentRuns:
     seconds_per_forward: float
 
 
-Propagation = Callable[[GaussianInput], Propagated]
+Propagation = Callable[[GaussianInput, int], Propagated]
 
 
 def run_moments(
@@ -84,36 +93,63 @@ def run_moments(
     propagated, else the one at the image.
     """
     linearizer = None if plan.cut is None else two_stage_at(case.double, plan.cut)
-    propagation = _propagation(case, network) if "propagate" in plan.engines else None
+    steps = _steps(case, network) if {"propagate", "diagonal"} & set(plan.engines) else None
+    propagation = None if steps is None else _propagation(steps, options)
     engines = {(sigma, name): EngineRun() for sigma in options.sigmas for name in plan.engines}
     references: dict[float, list[ReferenceMoments]] = {sigma: [] for sigma in options.sigmas}
     of_image = _ImageModel(case, linearizer)
     for row, image in enumerate(case.images):
         of_image.move_to(image)
-        flat, label = image.flatten(), int(case.predicted[row])
+        if linearizer is not None and not of_image.gram.isfinite().all():
+            raise infinite_outputs(case, options.sigmas[0])
+        flat, label, position = image.flatten(), int(case.predicted[row]), int(case.positions[row])
         for level, sigma in enumerate(options.sigmas):
-            x = GaussianInput(flat, sigma)
+            x = GaussianInput(flat, sigma, case.structure)
             slope = None
             for name in plan.engines:
                 start = time.perf_counter()
                 run = engines[sigma, name]
                 if name in LINEARIZED:
                     found = MOMENTS[name](of_image.affine, x, of_image.gram)
+                    _check_finite(case, sigma, found)
                     run.add(found, label, time.perf_counter() - start + of_image.seconds)
+                elif name == "diagonal" and steps is not None:
+                    seed = noise_seed(options.seed, Purpose.PROBES, position, level)
+                    alone = propagate_diagonal(steps.network, steps.input_of(x), seed=seed)
+                    found = LogitMoments(alone.mean.to(flat), alone.variance.to(flat), None)
+                    _check_finite(case, sigma, found)
+                    run.add(found, label, time.perf_counter() - start)
+                    run.probed = alone.probed
                 elif propagation is not None:
-                    moved = propagation(x)
+                    # Not the reference's noise: errors must not be shared with what they are measured by.
+                    moved = propagation(x, noise_seed(options.seed, Purpose.PROPAGATION, position, level))
                     covariance = moved.covariance.to(flat)
                     found = LogitMoments(moved.mean.to(flat), covariance.diagonal(), covariance)
+                    _check_finite(case, sigma, found)
                     run.add(found, label, time.perf_counter() - start)
                     run.propagated.append(moved)
                     slope = moved.jacobian.to(flat)
-            seed = noise_seed(options.seed, Purpose.REFERENCE, int(case.positions[row]), level)
+            seed = noise_seed(options.seed, Purpose.REFERENCE, position, level)
             references[sigma].append(
                 _reference(options, network, of_image.slope if slope is None else slope, x, label=label, seed=seed)
             )
         advance(1)
     kind = None if linearizer is None else "skip" if linearizer.is_skip else "cut"
     return MomentRuns(plan, kind, engines, references, seconds_per_forward(case))
+
+
+def _check_finite(case: Case, sigma: float, found: LogitMoments) -> None:
+    """Refuse a network with infinite moments; a variance may be missing where the engine's formula has none."""
+    if not found.mean.isfinite().all() or (found.no_variance is None and not found.variance.isfinite().all()):
+        raise infinite_outputs(case, sigma)
+
+
+def infinite_outputs(case: Case, sigma: float) -> ModelError:
+    """What to say of a network that noise drives to infinity."""
+    return ModelError(
+        f"{case.graph.model.path}: under noise of standard deviation {sigma:g} the network's outputs are infinite or "
+        "no numbers; look for weights that are, or that are very large."
+    )
 
 
 class _ImageModel:
@@ -140,7 +176,7 @@ class _ImageModel:
         start = time.perf_counter()
         self._affine = self._linearizer.at(image)
         if self._gram is None or not self._linearizer.inner_is_constant:
-            self._gram = gram_matrix(self._affine.inner)
+            self._gram = gram_matrix(self._affine.inner, self._case.structure)
         self.seconds = time.perf_counter() - start
 
     @property
@@ -167,12 +203,26 @@ class _ImageModel:
         return jacobian(lambda u: function(u.reshape(shape)), self._image.flatten())[1]
 
 
-def _propagation(case: Case, network: SampledNetwork) -> Propagation:
-    """Propagation in the precision the reference is sampled in, which is as fine as errors can be seen."""
+@dataclass(frozen=True)
+class _Steps:
+    """The network as steps, in the precision the reference is sampled in, which is as fine as errors can be seen."""
+
+    network: Network
+    dtype: torch.dtype
+
+    def input_of(self, x: GaussianInput) -> GaussianInput:
+        """The input in that precision."""
+        return GaussianInput(x.mean.to(self.dtype), x.sigma, x.structure)
+
+
+def _steps(case: Case, network: SampledNetwork) -> _Steps:
     program = case.single if network.rounding == SINGLE else case.double
-    steps = network_of(program)
-    run = partial(propagate, steps)
-    return lambda x: run(GaussianInput(x.mean.to(program.dtype), x.sigma, x.structure))
+    return _Steps(network_of(program), program.dtype)
+
+
+def _propagation(steps: _Steps, options: AnalyzeOptions) -> Propagation:
+    run = partial(propagate, steps.network, samples=options.residual_samples, second_order=options.second_order)
+    return lambda x, seed: run(steps.input_of(x), seed=seed)
 
 
 def _reference(

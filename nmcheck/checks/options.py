@@ -9,10 +9,12 @@ from pathlib import Path
 from nmcheck.errors import UsageError
 
 REFERENCES = ("control-variate", "plain")
-ENGINES = ("propagate", "two-stage", "published-theorem2", "published-lemma4")
+ENGINES = ("propagate", "two-stage", "diagonal", "published-theorem2", "published-lemma4")
 DEFAULT_ENGINES = ("propagate", "two-stage", "published-theorem2")
 LEAST_REFERENCE_SAMPLES = 500
 """250 antithetic pairs: below that the interval of a variance does not cover (formulas.md, section h)."""
+
+LEAST_RESIDUAL_SAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class AnalyzeOptions:
         model: the ONNX file.
         data: a data spec: ``mnist``, ``FILE.npz``, a folder, ...
         sigmas: noise levels, in pixel units.
+        noise: what the noise is like (``data.noise``): ``isotropic``, ``window:ROW0:ROW1:COL0:COL1``, ``diagonal:FILE``
+            or ``factor:FILE``; its covariance is sigma^2 times that.
         cut: ``first``, ``last`` or the name of a ReLU node.
         engines: which moments to compute, of ``ENGINES``.
         scale: what the model expects, given pixels in [0, 1]; None for the model's own metadata, else ``unit``.
@@ -31,6 +35,8 @@ class AnalyzeOptions:
         samples: how many images to use, stratified by class.
         reference: how the moments compared with are sampled, of ``REFERENCES``.
         reference_samples: samples an image and noise level of the reference; even.
+        residual_samples: noisy inputs by which ``propagate`` tells what is not linear in the noise.
+        second_order: whether ``propagate`` sums that part of the covariance over pairs of elements instead.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
@@ -40,6 +46,7 @@ class AnalyzeOptions:
     model: Path
     data: str
     sigmas: tuple[float, ...] = (0.05, 0.1)
+    noise: str = "isotropic"
     cut: str = "last"
     engines: tuple[str, ...] = DEFAULT_ENGINES
     scale: str | None = None
@@ -48,9 +55,20 @@ class AnalyzeOptions:
     samples: int = 100
     reference: str = "control-variate"
     reference_samples: int = 1000
+    residual_samples: int = 128
+    second_order: bool = False
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        self._check_sigmas()
+        self._check_engines()
+        self._check_counts()
+        if self.reference not in REFERENCES:
+            raise UsageError(f"--reference {self.reference} is not known; choose from {', '.join(REFERENCES)}.")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"--device must be auto, cpu or cuda, not {self.device}.")
+
+    def _check_sigmas(self) -> None:
         for sigma in self.sigmas:
             if not (math.isfinite(sigma) and sigma > 0):
                 raise UsageError(f"--sigma must be a positive number of pixel units, not {sigma}; try --sigma 0.1.")
@@ -58,13 +76,15 @@ class AnalyzeOptions:
             raise UsageError("At least one --sigma is needed; try --sigma 0.1.")
         if len(set(self.sigmas)) < len(self.sigmas):
             raise UsageError("--sigma names the same noise level twice; give each level once.")
+
+    def _check_engines(self) -> None:
         for engine in self.engines:
             if engine not in ENGINES:
                 raise UsageError(f"--engine {engine} is not known; choose from {', '.join(ENGINES)}.")
         if not self.engines:
             raise UsageError(f"At least one --engine is needed; choose from {', '.join(ENGINES)}.")
-        if self.reference not in REFERENCES:
-            raise UsageError(f"--reference {self.reference} is not known; choose from {', '.join(REFERENCES)}.")
+
+    def _check_counts(self) -> None:
         if self.samples < 1:
             raise UsageError(f"--samples must be at least 1, not {self.samples}.")
         if self.seed < 0:
@@ -74,5 +94,8 @@ class AnalyzeOptions:
                 f"--reference-samples must be even and at least {LEAST_REFERENCE_SAMPLES} (the samples come in "
                 f"antithetic pairs, and the variance's interval needs 250 of them), not {self.reference_samples}."
             )
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError(f"--device must be auto, cpu or cuda, not {self.device}.")
+        if self.residual_samples < LEAST_RESIDUAL_SAMPLES:
+            raise UsageError(
+                f"--residual-samples must be at least {LEAST_RESIDUAL_SAMPLES}, not {self.residual_samples}: fewer "
+                "tell a variance too roughly."
+            )

@@ -13,14 +13,20 @@ from nmcheck.moments.tightness import SampledMoments
 from nmcheck.results import LayerGain, LinearizedNode, PropagationEntry
 
 NO_SPREAD = "the reference finds no variance in some logit"
+PAIRED = "what is not linear in the noise was summed over pairs of elements"
 
 
 def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledMoments) -> PropagationEntry:
     """The way of all images at one noise level.
 
-    The error of random directions is stated as a root mean square over images and logits, in units of each logit's own
-    standard deviation by the reference.
+    Errors are root mean squares over images and logits: of random directions in units of each logit's own standard
+    deviation by the reference, of residual samples in units of the engine's own variance.
     """
+    sampled_errors = [
+        float(((one.variance_error / one.covariance.diagonal().clamp(min=1e-300)) ** 2).mean())
+        for one in found
+        if one.variance_error is not None
+    ]
     errors = [one.direction_error for one in found if one.direction_error is not None]
     error, reason = None, None
     if errors:
@@ -33,6 +39,10 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
     return PropagationEntry(
         directions=found[0].directions,
         random=bool(errors),
+        samples=found[0].samples if sampled_errors else None,
+        samples_reason=None if sampled_errors else PAIRED,
+        variance_error=float(np.sqrt(np.mean(sampled_errors))) if sampled_errors else None,
+        variance_error_reason=None if sampled_errors else PAIRED,
         direction_error_sd=error,
         direction_error_sd_reason=reason,
         linearized=tuple(LinearizedNode(node=node, what=what) for node, what in linearized_reasons(case.graph).items()),

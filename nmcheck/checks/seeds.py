@@ -12,6 +12,8 @@ class Purpose(IntEnum):
 
     REFERENCE = 0
     NOISE_GAIN = 1
+    PROPAGATION = 2
+    PROBES = 3
 
 
 def noise_seed(seed: int, purpose: Purpose, index: int, level: int) -> int:

@@ -25,6 +25,7 @@ class Engine(StrEnum):
 
     PROPAGATE = "propagate"
     TWO_STAGE = "two-stage"
+    DIAGONAL = "diagonal"
     THEOREM_2 = "published-theorem2"
     LEMMA_4 = "published-lemma4"
 
@@ -66,6 +67,17 @@ def analyze(
             show_default=False,
         ),
     ] = None,
+    noise: Annotated[
+        str,
+        typer.Option(
+            metavar="NOISE",
+            help="What the noise is like; sigma multiplies it. isotropic: independent, as strong in every pixel. "
+            "window:ROW0:ROW1:COL0:COL1: in these rows and columns only (first, and one past the last; all channels). "
+            "diagonal:FILE.npz or .npy: independent, with the relative standard deviations of an array of the images' "
+            "or the model input's shape (of a .npz its only array, or scale). factor:FILE.npy: correlated, with the "
+            "covariance sigma^2 F'F, F having a row of that shape for every direction.",
+        ),
+    ] = "isotropic",
     cut: Annotated[
         str,
         typer.Option(
@@ -81,8 +93,9 @@ def analyze(
             metavar="ENGINE",
             help="How the moments are computed; may be given several times: propagate (Gaussian moments through every "
             "layer, the most accurate), two-stage (the papers' linearization around one ReLU; exact for "
-            "affine-ReLU-affine networks), published-theorem2 and published-lemma4 (the papers' formulas, as "
-            "baselines; the latter is slow). Default: propagate, two-stage and published-theorem2.",
+            "affine-ReLU-affine networks), and as baselines diagonal (units taken as independent, which loses most of "
+            "the variance), published-theorem2 and published-lemma4 (the papers' formulas; the latter is slow). "
+            "Default: propagate, two-stage and published-theorem2.",
             show_default=False,
         ),
     ] = None,
@@ -126,6 +139,22 @@ def analyze(
         int,
         typer.Option(metavar="N", help="Noise samples per image of the Monte Carlo reference; even, and at least 500."),
     ] = 1000,
+    residual_samples: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Noisy inputs per image by which propagate tells what is not linear in the noise. More narrow the "
+            "error of its variances, which the report states, as one over the square root of N.",
+        ),
+    ] = 128,
+    second_order: Annotated[
+        bool,
+        typer.Option(
+            "--second-order",
+            help="propagate sums what is not linear in the noise over pairs of units instead of sampling it: free of "
+            "sampling error, and many times slower for wide convolutions.",
+        ),
+    ] = False,
     device: Annotated[
         Device, typer.Option(metavar="auto|cpu|cuda", help="Where to compute; auto takes a GPU if there is one.")
     ] = Device.AUTO,
@@ -144,6 +173,7 @@ def analyze(
         model=model,
         data=data,
         sigmas=tuple(sigma or (0.05, 0.1)),
+        noise=noise,
         cut=cut,
         engines=tuple(str(name) for name in engine or (Engine.PROPAGATE, Engine.TWO_STAGE, Engine.THEOREM_2)),
         scale=scale,
@@ -152,6 +182,8 @@ def analyze(
         samples=samples,
         reference=str(reference),
         reference_samples=reference_samples,
+        residual_samples=residual_samples,
+        second_order=second_order,
         device=str(device),
     )
     report = _report(SESSION.get(), options, output, quiet=quiet)
@@ -189,6 +221,10 @@ def _report(session: Session, options: AnalyzeOptions, output: Path | None, *, q
         from nmcheck.data.scale import parse_scale
 
         parse_scale(options.scale)
+    if options.noise != "isotropic":
+        from nmcheck.data.noise import parse_noise
+
+        parse_noise(options.noise)
     if output is not None:
         check_writable(output)
     with open_progress(quiet) as progress:

@@ -21,15 +21,22 @@ Inspect = Callable[["Path"], "Inspection"]
 
 def _analyze(options: AnalyzeOptions, progress: Progress) -> Report:
     # torch is loaded here, by the command that needs it, and not by --help.
+    import numpy as np
+
     from nmcheck.checks.analyze import analyze
 
-    return analyze(options, progress)
+    # Infinite and missing numbers are found where they matter; numpy's warnings about them are for nobody.
+    with np.errstate(all="ignore"):
+        return analyze(options, progress)
 
 
 def _inspect(model: Path) -> Inspection:
+    import numpy as np
+
     from nmcheck.checks.inspect import inspect
 
-    return inspect(model)
+    with np.errstate(all="ignore"):
+        return inspect(model)
 
 
 @dataclass

@@ -11,7 +11,6 @@ from nmcheck.steps import Bound
 
 Kinked = tuple[Bound, tuple[Bound, ...], tuple[Bound, ...]]
 """Slope left of all kinks, the kinks in ascending order, and the jumps of the slope."""
-Kinks = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def _relu(operands: Operands) -> Kinked:
@@ -80,32 +79,13 @@ KINKED: Mapping[str, Callable[[Operands], Kinked]] = {
 """Continuous piecewise linear functions of one element."""
 
 
-def _none(operands: Operands) -> Kinks:
-    return (), ()
-
-
-def _elu(operands: Operands) -> Kinks:
-    return (0.0,), (1.0 - operands.number("alpha", 1.0),)
-
-
-def _selu(operands: Operands) -> Kinks:
-    alpha = operands.number("alpha", 1.67326319217681884765625)
-    gamma = operands.number("gamma", 1.05070102214813232421875)
-    return (0.0,), (gamma * (1.0 - alpha),)
-
-
-def _hard_swish(operands: Operands) -> Kinks:
-    return (-3.0, 3.0), (-0.5, -0.5)
-
-
-SMOOTH: Mapping[str, Callable[[Operands], Kinks]] = {
-    **dict.fromkeys(("Sigmoid", "Tanh", "Exp", "Erf", "Softplus", "Softsign", "Mish", "Swish", "Gelu", "Celu"), _none),
-    **dict.fromkeys(("Sin", "Cos", "Sinh", "Cosh", "Atan", "Asinh"), _none),
-    "Elu": _elu,
-    "Selu": _selu,
-    "HardSwish": _hard_swish,
+SMOOTH: Mapping[str, tuple[float, ...]] = {
+    **dict.fromkeys(("Sigmoid", "Tanh", "Exp", "Erf", "Softplus", "Mish", "Swish", "Gelu"), ()),
+    **dict.fromkeys(("Sin", "Cos", "Sinh", "Cosh", "Atan", "Asinh"), ()),
+    **dict.fromkeys(("Elu", "Celu", "Selu", "Softsign"), (0.0,)),
+    "HardSwish": (-3.0, 3.0),
 }
-"""Functions of one element that are finite everywhere and smooth, with the kinks that some have nevertheless.
+"""Functions of one element, finite everywhere and smooth, with the places where a derivative jumps all the same.
 
 Functions with poles or an edge (Log, Sqrt, Reciprocal, Tan, Acos, ...) are not among them: under Gaussian noise their
 moments need not exist.
@@ -113,6 +93,8 @@ moments need not exist.
 
 
 def smooth_power(graph: Graph, node: Node) -> bool:
-    """Whether a Pow is finite everywhere: one constant exponent, a positive whole number."""
+    """Whether a Pow is finite everywhere: one constant exponent, 2, 3 or 4, that adds no axes."""
     exponent = graph.constants.get(node.inputs[1])
-    return exponent is not None and exponent.size == 1 and float(exponent.item()) in (2.0, 3.0, 4.0)
+    if exponent is None or exponent.size != 1 or node.inputs[0] in graph.constants:
+        return False
+    return exponent.ndim <= len(graph.shapes[node.inputs[0]]) and float(exponent.item()) in (2.0, 3.0, 4.0)

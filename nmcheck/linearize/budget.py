@@ -14,12 +14,14 @@ _FLOAT64 = 8
 def budget_refusal(graph: Graph, relu: Node) -> str | None:
     """Why a network cannot be linearized at a ReLU, with the figures; None if it can.
 
-    With n inputs, p units and d logits, the matrices that grow are A (p x n), the Gram matrix A A' (p x p) and the
-    derivatives of the logits, B and C side by side (d x (p + n)). Each may take ``LARGEST_MATRIX`` bytes in float64.
+    With n inputs, p units and d logits, the matrices that grow are A (p x n), the Gram matrix A A' (p x p), the
+    derivatives of the logits, B and C side by side (d x (p + n)), and the covariance of the logits (d x d). Each may
+    take ``LARGEST_MATRIX`` bytes in float64.
     """
     n, p, d = (prod(graph.shapes[value]) for value in (graph.input, relu.outputs[0], graph.logits))
     name, (rows, columns) = max(
-        {"A": (p, n), "A A'": (p, p), "[C B]": (d, n + p)}.items(), key=lambda entry: prod(entry[1])
+        {"A": (p, n), "A A'": (p, p), "[C B]": (d, n + p), "of the logits' covariance": (d, d)}.items(),
+        key=lambda entry: prod(entry[1]),
     )
     size = _FLOAT64 * rows * columns
     if size <= LARGEST_MATRIX:

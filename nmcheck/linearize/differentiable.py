@@ -47,8 +47,9 @@ def _is_refused(graph: Graph, node: Node) -> bool:
     if node.op == "Where":
         return node.inputs[0] not in graph.constants
     if node.op == "Shrink":
-        # Soft thresholding, bias = lambd, is continuous.
-        return node.attributes.get("bias", 0.0) != node.attributes.get("lambd", 0.5)
+        # Soft thresholding, bias = lambd >= 0, is continuous.
+        lambd = node.attributes.get("lambd", 0.5)
+        return node.attributes.get("bias", 0.0) != lambd or (isinstance(lambd, float) and lambd < 0)
     return row_for(node).kind_of(node, graph) is not Kind.AFFINE
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -27,18 +27,28 @@ def jacobian(
     Returns:
         The flattened value, shape (outputs,), and the Jacobian, shape (outputs, inputs).
     """
-    value = function(point)
+    return mean_jacobian(function, (point,))
+
+
+def mean_jacobian(
+    function: Callable[[Tensor], Tensor], points: Sequence[Tensor]
+) -> tuple[Float[Tensor, " outputs"], Float[Tensor, "outputs inputs"]]:
+    """Value and Jacobian of ``function``, both flattened and averaged over points of one shape; as ``jacobian``."""
+    values = [function(point) for point in points]
+    rows, columns = values[0].numel(), points[0].numel()
     # Filled in place: A of a large network fits in memory once, not twice.
-    matrix = point.new_empty(value.numel(), point.numel())
-    if value.numel() <= point.numel():
-        pullback = torch.func.vjp(function, point)[1]
-        for rows, basis in _basis(value, ROWS_PER_CHUNK):
-            matrix[rows] = torch.func.vmap(lambda row: pullback(row)[0])(basis).flatten(1)
-    else:
-        for columns, basis in _basis(point, ROWS_PER_CHUNK):
-            slopes = torch.func.vmap(lambda column: torch.func.jvp(function, (point,), (column,))[1])(basis)
-            matrix[:, columns] = slopes.flatten(1).mT
-    return value.flatten(), matrix
+    matrix = points[0].new_zeros(rows, columns)
+    for point, value in zip(points, values, strict=True):
+        if rows <= columns:
+            pullback = torch.func.vjp(function, point)[1]
+            for chosen, basis in _basis(value, ROWS_PER_CHUNK):
+                slopes = torch.func.vmap(lambda row, pull=pullback: pull(row)[0])(basis)
+                matrix[chosen] += slopes.flatten(1) / len(points)
+        else:
+            for chosen, basis in _basis(point, ROWS_PER_CHUNK):
+                slopes = torch.func.vmap(lambda column, at=point: torch.func.jvp(function, (at,), (column,))[1])(basis)
+                matrix[:, chosen] += slopes.flatten(1).mT / len(points)
+    return torch.stack(values).mean(dim=0).flatten(), matrix
 
 
 def _basis(like: Tensor, size: int) -> Iterator[tuple[slice, Tensor]]:

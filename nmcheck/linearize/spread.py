@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from math import prod
 
 import numpy as np
@@ -44,7 +45,8 @@ _WEIGHTED: Mapping[str, tuple[str, ...]] = {
     "MatMul": (),
     "Einsum": (),
 }
-"""Operators whose weights are their constants, times these attributes."""
+"""Operators whose weights are the constants among their first two operands, times these attributes; a third one is a
+summand. Of Einsum all constants are weights."""
 _EVEN = frozenset(["ReduceSum", "ReduceMean", "GlobalAveragePool", "AveragePool", "CumSum"])
 """Operators that weight all they read alike."""
 
@@ -57,16 +59,42 @@ def spread_of(operands: Operands, function: Function) -> Spread | None:
     """
     node, graph = operands.node, operands.graph
     live = graph.live_inputs(node)
-    if node.domain or len(set(live)) < len(live):
+    if node.domain:
         return None
-    if node.op in _WEIGHTED:
-        return _squared(operands)
     nearest = node.op in ("Resize", "Upsample") and operands.text("mode", "nearest") == "nearest"
     if node.op in _SINGLE or row_for(node).kind_of(node, graph) is Kind.SHAPE or nearest:
-        return _by_single_elements(function)
-    if node.op in _EVEN:
-        return _by_even_weights(operands, function)
-    return None
+        # What stands twice is read at the same element twice.
+        return _by_single_elements(_of_distinct(function, live))
+    if len(set(live)) < len(live):
+        return None
+    if node.op in _WEIGHTED:
+        return _by_weights(operands, function)
+    return _by_even_weights(operands, function) if node.op in _EVEN else None
+
+
+def _of_distinct(function: Function, live: tuple[str, ...]) -> Function:
+    """A function of each live input once."""
+    distinct = tuple(dict.fromkeys(live))
+    order = [distinct.index(name) for name in live]
+    return lambda *values: function(*(values[position] for position in order))
+
+
+def _by_weights(operands: Operands, function: Function) -> Spread | None:
+    if operands.node.op == "Einsum":
+        return _squared(operands) if _weights_stand_alone(operands) else None
+    only_summand = not (operands.is_live(0) or operands.is_live(1))
+    return _by_single_elements(function) if only_summand else _squared(operands)
+
+
+def _weights_stand_alone(operands: Operands) -> bool:
+    """Whether the weights of an Einsum are products of one entry of each constant, not sums of such products."""
+    terms, arrow, output = operands.text("equation", "").replace(" ", "").partition("->")
+    if not arrow or "." in terms:
+        return False
+    letters = dict(enumerate(terms.split(",")))
+    constant = {letter for position, term in letters.items() if not operands.is_live(position) for letter in term}
+    read = {letter for position, term in letters.items() if operands.is_live(position) for letter in term}
+    return constant <= read | set(output)
 
 
 def _by_single_elements(function: Function) -> Spread:
@@ -101,22 +129,27 @@ def _by_even_weights(operands: Operands, function: Function) -> Spread:
 
 
 def _squared(operands: Operands) -> Spread:
-    """The operator itself, with its weights squared and no bias; built anew each time, so that nothing is kept."""
+    """The operator itself, with its weights squared and no bias; built when first asked, and kept from then on."""
     node, graph = operands.node, operands.graph
 
-    def spread(*variances: Tensor) -> tuple[Tensor, ...]:
+    @cache
+    def twin() -> Function:
         constants = dict(graph.constants)
         for position, name in enumerate(node.inputs):
             if name in graph.constants:
                 weight = graph.constants[name]
-                constants[name] = np.square(weight) if position < 2 else np.zeros_like(weight)
+                is_weight = position < 2 or node.op == "Einsum"
+                constants[name] = np.square(weight, dtype=np.float64) if is_weight else np.zeros_like(weight)
         squares = {
             attribute: operands.number(attribute, 1.0) ** 2
             for attribute in _WEIGHTED[node.op]
             if attribute in node.attributes
         }
-        twin = replace(node, attributes={**node.attributes, **squares})
-        found = row_for(node).build(replace(operands, graph=replace(graph, constants=constants), node=twin))(*variances)
+        squared = replace(node, attributes={**node.attributes, **squares})
+        return row_for(node).build(replace(operands, graph=replace(graph, constants=constants), node=squared))
+
+    def spread(*variances: Tensor) -> tuple[Tensor, ...]:
+        found = twin()(*variances)
         return found if isinstance(found, tuple) else (found,)
 
     return spread

@@ -104,8 +104,7 @@ def _steps(operands: Operands, raw: Function, read: set[str]) -> Sequence[Step]:
     if node.op in KINKED:
         kinked = KINKED[node.op](operands)
         return [PiecewiseLinearStep(node.name, inputs, outputs, pointwise, single, *kinked)]
-    kinks, jumps = SMOOTH[node.op](operands) if node.op in SMOOTH else ((), ())
-    return [SmoothStep(node.name, inputs, outputs, pointwise, single, kinks, jumps)]
+    return [SmoothStep(node.name, inputs, outputs, pointwise, single, SMOOTH.get(node.op, ()))]
 
 
 def _maximum(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from nmcheck.graph.cuts import relu_cuts, relu_skips
 from nmcheck.graph.disguised import with_relu_at
 from nmcheck.graph.ir import Graph, Node
 from nmcheck.linearize.budget import budget_refusal
-from nmcheck.linearize.jacobian import jacobian
+from nmcheck.linearize.jacobian import mean_jacobian
 
 
 class TwoStageLinearizer:
@@ -35,10 +36,19 @@ class TwoStageLinearizer:
         program: the network, in the precision the linearization is wanted in.
         relu: a ReLU of its graph that the logits depend on (``graph.cuts``).
 
+    Attributes:
+        before: a, from the input to the ReLU's.
+        behind: G, of x and h at a skip, of h alone at a cut.
+        is_skip: whether some paths pass the ReLU by.
+        inner_is_constant: whether a is affine.
+        outer_is_constant: whether G is.
+
     Raises:
         UsageError: the matrices would not fit in memory.
         ValueError: the node is no ReLU, or the logits do not depend on it.
     """
+
+    depends_on_noise: ClassVar[bool] = False
 
     def __init__(self, program: Program, relu: Node) -> None:
         graph = program.graph
@@ -50,34 +60,38 @@ class TwoStageLinearizer:
             raise UsageError(f"The network cannot be linearized at this ReLU: {refusal}; take a later one.")
         self.program = program
         self.relu = relu
-        self._before = program.function(graph.input, relu.inputs[0])
+        self.before = program.function(graph.input, relu.inputs[0])
         behind = (graph.input, relu.outputs[0]) if self.is_skip else (relu.outputs[0],)
-        self._behind = program.function_of(behind, graph.logits)
+        self.behind = program.function_of(behind, graph.logits)
         self.inner_is_constant = is_affine_between(graph, graph.input, relu.inputs[0])
         self.outer_is_constant = is_affine_between(graph, relu.outputs[0], graph.logits)
         self._inner: AffineMap | None = None
         self._outer: tuple[AffineMap, Tensor | None] | None = None
 
-    def at(self, point: Tensor) -> AffineReluAffine:
-        """The model at ``point``, a tensor of the graph's input shape in pixel units.
+    def at(self, point: Tensor, draws: Tensor | None = None) -> AffineReluAffine:
+        """The model at a point (``Linearizer``); it is the same whatever the noise, so that ``draws`` are not read."""
+        outer, skip = self.outer_at(point)
+        return AffineReluAffine(inner=self.inner_at(point), outer=outer, skip=skip)
 
-        A and C act on the flattened input.
-        """
+    def inner_at(self, point: Tensor) -> AffineMap:
+        """A and c1."""
         if self._inner is None or not self.inner_is_constant:
-            weight, bias = _affine_model(self._before, point)
-            self._inner = AffineMap(weight, bias)
-        if self._outer is None or not self.outer_is_constant:
-            self._outer = self._outer_at(point)
-        outer, skip = self._outer
-        return AffineReluAffine(inner=self._inner, outer=outer, skip=skip)
+            self._inner = AffineMap(*affine_model(self.before, [(point,)]))
+        return self._inner
 
-    def _outer_at(self, point: Tensor) -> tuple[AffineMap, Tensor | None]:
-        """B with c2, and C: one vector-Jacobian product of G a logit gives both."""
-        h = torch.relu(self._before(point))
-        weight, bias = _affine_model(self._behind, *((point, h) if self.is_skip else (h,)))
-        skip = None
-        if self.is_skip:
-            skip, weight = weight.tensor_split((point.numel(),), dim=1)
+    def outer_at(self, point: Tensor) -> tuple[AffineMap, Tensor | None]:
+        """B with c2, and C."""
+        if self._outer is None or not self.outer_is_constant:
+            self._outer = self.outer_over([point])
+        return self._outer
+
+    def outer_over(self, points: Sequence[Tensor]) -> tuple[AffineMap, Tensor | None]:
+        """B with c2, and C, averaged over points: one vector-Jacobian product of G a logit and point gives all."""
+        units = [torch.relu(self.before(point)) for point in points]
+        if not self.is_skip:
+            return AffineMap(*affine_model(self.behind, [(h,) for h in units])), None
+        weight, bias = affine_model(self.behind, list(zip(points, units, strict=True)))
+        skip, weight = weight.tensor_split((points[0].numel(),), dim=1)
         return AffineMap(weight, bias), skip
 
 
@@ -98,16 +112,20 @@ def two_stage_at(program: Program, node: Node) -> TwoStageLinearizer:
     return TwoStageLinearizer(program, relu)
 
 
-def _affine_model(function: Callable[..., Tensor], *points: Tensor) -> tuple[Tensor, Tensor]:
-    """W and b of the first-order model W u + b of a function, u its flattened arguments one behind the other."""
-    flat = torch.cat([point.flatten() for point in points])
-    sizes = [point.numel() for point in points]
+def affine_model(function: Callable[..., Tensor], points: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor]:
+    """W and b of the affine model W u + b of a function, u its flattened arguments one behind the other.
+
+    W is the Jacobian averaged over the points, and b lets the means over the points agree. For one point that is
+    Taylor's first order.
+    """
+    sizes, shapes = [part.numel() for part in points[0]], [part.shape for part in points[0]]
+    flat = [torch.cat([part.flatten() for part in point]) for point in points]
 
     def of_flat(u: Tensor) -> Tensor:
-        return function(*(part.reshape(p.shape) for part, p in zip(u.split(sizes), points, strict=True)))
+        return function(*(part.reshape(shape) for part, shape in zip(u.split(sizes), shapes, strict=True)))
 
-    value, weight = jacobian(of_flat, flat)
-    return weight, value - weight @ flat
+    value, weight = mean_jacobian(of_flat, flat)
+    return weight, value - weight @ torch.stack(flat).mean(dim=0)
 
 
 def is_affine_between(graph: Graph, source: str, target: str) -> bool:

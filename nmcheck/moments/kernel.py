@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nmcheck.moments.normal import normal_cdf, relu_of_shifted_normal
-from nmcheck.moments.relu import relu_gate, relu_variance, standardized
+from nmcheck.moments.relu import deviation, relu_gate, relu_variance, standardized
 
 _Excess = Callable[[Tensor, Tensor, Tensor], Tensor]
 _Units = tuple[Tensor, Tensor, Tensor]  # m1, n2 = sign(rho) m2 and r = |rho| of every pair
@@ -166,7 +166,7 @@ def _from_one(m1: Float[Tensor, " k"], n2: Float[Tensor, " k"], r: Float[Tensor,
     """E by the endpoint form: its value at r = 1 and the integral J over u = pi/2 - t in [0, acos r]."""
     a, b = torch.minimum(m1, n2), torch.maximum(m1, n2)
     # Half the angle acos r, from 1 - r: acos itself loses half its digits here.
-    half = torch.asin(torch.sqrt(0.5 * (1.0 - r)))
+    half = torch.asin(deviation(0.5 * (1.0 - r)))
     d = 0.5 * (a - b) ** 2
     q = a * b
     total = torch.zeros_like(r)

@@ -16,6 +16,11 @@ from nmcheck.moments.normal import normal_cdf, relu_of_shifted_normal
 LARGEST_M = 40.0
 
 
+def deviation(variance: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The square root, with the derivative 0 where the variance is 0: such a unit has no noise, and gains none."""
+    return torch.where(variance > 0, torch.where(variance > 0, variance, 1.0).sqrt(), 0.0)
+
+
 def standardized(mean: Float[Tensor, "*shape"], sd: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """M = mean / sd, held within +-40 (where Phi is 0 or 1 to rounding).
 

@@ -48,7 +48,16 @@ def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
     found = [(entry, entry.propagation) for entry in entries if entry.propagation is not None]
     if found and found[0][1].linearized:
         layers = ", ".join(f"{one.node} ({one.what})" for one in found[0][1].linearized)
-        lines.append(paragraph(f"propagate takes the tangent at the mean of: {layers}."))
+        lines.append(paragraph(f"propagate has no rule for these layers and takes their slopes at the mean: {layers}."))
+    lines += [
+        paragraph(
+            f"propagate at sigma {level(entry.sigma_pixel)}: what is not linear in the noise is told by "
+            f"{way.samples:,} noisy inputs an image; relative standard error of its variances from that: "
+            f"{significant(way.variance_error, 2)}."
+        )
+        for entry, way in found
+        if way.samples is not None
+    ]
     lines += [
         paragraph(
             f"propagate at sigma {level(entry.sigma_pixel)}: {way.directions:,} random directions, because one for "

@@ -1,7 +1,16 @@
 """Frozen records of what an analysis found, and the schema of the report they make up."""
 
 from nmcheck.results.bounds import AttackEntry, BoundsEntry, LayerBounds, RadiusEntry, SampleBounds
-from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, ToolEntry
+from nmcheck.results.flips import (
+    ClassFlipEstimate,
+    ClassFlips,
+    ConfusionRow,
+    EstimatedFlips,
+    ImageFlipEstimate,
+    ImageFlips,
+    SampledFlips,
+)
+from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import (
     ClassMoments,
     FlipEntry,
@@ -20,17 +29,24 @@ from nmcheck.results.report import Report
 __all__ = [
     "AttackEntry",
     "BoundsEntry",
+    "ClassFlipEstimate",
+    "ClassFlips",
     "ClassMoments",
+    "ConfusionRow",
     "ConsistencyEntry",
     "DataEntry",
+    "EstimatedFlips",
     "FlipEntry",
     "FloorEntry",
+    "ImageFlipEstimate",
+    "ImageFlips",
     "LayerBounds",
     "LayerGain",
     "LeftOut",
     "LinearizedNode",
     "ModelEntry",
     "MomentEntry",
+    "NoiseEntry",
     "NoiseGain",
     "NormalizationEntry",
     "OverallMoments",
@@ -39,5 +55,6 @@ __all__ = [
     "ReferenceEntry",
     "Report",
     "SampleBounds",
+    "SampledFlips",
     "ToolEntry",
 ]

@@ -1,4 +1,4 @@
-"""What was analysed: the tool, the model, the data and the agreement of the two executions."""
+"""What was analysed: the tool, the model, the data, the noise and the agreement of the two executions."""
 
 from __future__ import annotations
 
@@ -69,6 +69,22 @@ class DataEntry(Record):
     labels: Literal["given", "predicted"]
     accuracy: float | None
     accuracy_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseEntry(Record):
+    """What the noise is like, up to its level sigma.
+
+    Attributes:
+        kind: ``isotropic``, or how it was given: a ``window`` of rows and columns with none outside, ``diagonal`` by
+            relative standard deviations, or by a ``factor`` of the covariance.
+        description: a few words.
+        directions: independent directions it has.
+    """
+
+    kind: Literal["isotropic", "window", "diagonal", "factor"]
+    description: str
+    directions: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from nmcheck.results.flips import EstimatedFlips
 from nmcheck.results.record import Record
 
 
@@ -155,7 +156,7 @@ class OverallMoments(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class LinearizedNode(Record):
-    """A layer without a rule of its own for Gaussian values, replaced by its tangent at the propagated mean.
+    """A layer without a rule for Gaussian values: its tangent at the propagated mean, and its samples' mean.
 
     Attributes:
         node: name of the node.
@@ -186,15 +187,23 @@ class PropagationEntry(Record):
     Attributes:
         directions: tangents propagated for each image.
         random: whether these are random, because one for every direction of the noise would not fit in memory.
+        samples: noisy inputs that told what is not linear in the noise.
+        samples_reason: why there are none.
+        variance_error: standard error of the variances from those, relative; root mean square over images and logits.
+        variance_error_reason: why there is none.
         direction_error_sd: standard error of the means from random directions, in units of each logit's own standard
             deviation; root mean square over images and logits, from the difference of two halves.
         direction_error_sd_reason: why there is none.
-        linearized: layers replaced by their tangent.
+        linearized: layers whose slopes are those of their tangent.
         gains: noise behind each elementwise layer.
     """
 
     directions: int
     random: bool
+    samples: int | None
+    samples_reason: str | None = None
+    variance_error: float | None
+    variance_error_reason: str | None = None
     direction_error_sd: float | None
     direction_error_sd_reason: str | None = None
     linearized: tuple[LinearizedNode, ...]
@@ -221,8 +230,9 @@ class MomentEntry(Record):
     Attributes:
         sigma_pixel: standard deviation of the noise in pixel units (data range [0, 1]).
         sigma_model: the same at the model's own input, one value per channel.
-        engine: how the moments were computed: ``propagate``, ``two-stage``, ``published-theorem2`` or
+        engine: how the moments were computed: ``propagate``, ``two-stage``, ``diagonal``, ``published-theorem2`` or
             ``published-lemma4``.
+        baseline: why the engine is there for comparison only and its variance is no estimate; null for estimates.
         cut: ReLU node the network was linearized around, or null if the engine has none.
         cut_kind: ``cut`` if every path from the input to the logits crosses that node, else ``skip``; null without one.
         linearizer: how the parts around the cut were made affine: ``taylor``, ``averaged``, or null.
@@ -230,6 +240,8 @@ class MomentEntry(Record):
         reference: the Monte Carlo run compared with.
         per_class: tightness per logit.
         overall: tightness over all logits, and flip probability.
+        flips: flip probabilities by class and image, and the confusion matrix; null without a covariance.
+        flips_reason: why there are none.
         seconds_per_input: wall time of the engine per image, without the reference.
         forward_passes_per_input: the same in units of one forward pass of one image.
     """
@@ -237,6 +249,7 @@ class MomentEntry(Record):
     sigma_pixel: float
     sigma_model: tuple[float, ...]
     engine: str
+    baseline: str | None = None
     cut: str | None
     cut_kind: Literal["cut", "skip"] | None
     linearizer: Literal["taylor", "averaged"] | None
@@ -244,5 +257,7 @@ class MomentEntry(Record):
     reference: ReferenceEntry
     per_class: tuple[ClassMoments, ...]
     overall: OverallMoments
+    flips: EstimatedFlips | None
+    flips_reason: str | None = None
     seconds_per_input: float
     forward_passes_per_input: float

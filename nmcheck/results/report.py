@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nmcheck.results.bounds import BoundsEntry
-from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, ToolEntry
+from nmcheck.results.flips import SampledFlips
+from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import LeftOut, MomentEntry
 from nmcheck.results.normalization import NormalizationEntry
 from nmcheck.results.record import Record
@@ -22,10 +23,13 @@ class Report(Record):
         seed: seed of the image selection and of all noise.
         model: the model analysed.
         data: the images analysed.
+        noise: what the noise is like.
         consistency: agreement of nmcheck's execution with onnxruntime.
         moments: one entry per noise level, engine and cut.
         moments_reason: why there are none.
         moments_left_out: engines asked for that cannot run on this model, while others do.
+        flips: how often noise changes the predicted class, one entry per noise level; empty without moments. What
+            engines estimate of it stands in their entries.
         bounds: one entry per norm and input domain.
         bounds_reason: why there are none.
         normalization: one entry per normalization layer, in order; empty if the model has none.
@@ -39,10 +43,12 @@ class Report(Record):
     seed: int
     model: ModelEntry
     data: DataEntry
+    noise: NoiseEntry
     consistency: ConsistencyEntry
     moments: tuple[MomentEntry, ...] | None
     moments_reason: str | None = None
     moments_left_out: tuple[LeftOut, ...] = ()
+    flips: tuple[SampledFlips, ...] = ()
     bounds: tuple[BoundsEntry, ...] | None
     bounds_reason: str | None = None
     normalization: tuple[NormalizationEntry, ...]

@@ -228,3 +228,31 @@ def test_a_scale_in_the_file_that_goes_on_and_on(tmp_path, capsys):
     np.savez(tmp_path / "d.npz", x=np.ones((4, 4)))
     assert run(["analyze", path, "--data", str(tmp_path / "d.npz"), *SMALL]) == 3
     assert len(capsys.readouterr().err) < 200
+
+
+def test_a_negative_variance_is_no_warning(tmp_path, capsys):
+    node = helper.make_node("BatchNormalization", ["x", "s", "b", "m", "v"], ["logits"])
+    arrays = {"s": np.ones(3), "b": np.zeros(3), "m": np.zeros(3), "v": np.full(3, -1.0)}
+    path = save(tmp_path / "m.onnx", [node], {"x": [1, 3]}, arrays)
+    assert run(["inspect", path, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_an_image_is_no_list_of_classes(tmp_path, capsys):
+    nodes = [helper.make_node("Add", ["column", "row"], ["s"]), helper.make_node("Mul", ["x", "s"], ["logits"])]
+    path = save(tmp_path / "m.onnx", nodes, {"x": [1, 1]}, {"row": np.ones((1, 1024)), "column": np.ones((1024, 1))})
+    np.savez(tmp_path / "d.npz", x=np.ones((4, 1)))
+    assert run(["analyze", path, "--data", str(tmp_path / "d.npz"), *SMALL]) == 3
+    assert "1,048,576 values" in capsys.readouterr().err
+
+
+def test_strides_that_make_torch_crash(tmp_path, capsys):
+    nodes = [
+        helper.make_node("ConvTranspose", ["x", "w"], ["wide"], strides=[1, 2**16]),
+        helper.make_node("ReduceMax", ["wide"], ["m"], keepdims=0),
+        helper.make_node("Mul", ["m", "v"], ["logits"]),
+    ]
+    path = save(tmp_path / "m.onnx", nodes, {"x": [1, 1, 6, 6]}, {"w": np.ones((1, 1, 1, 1)), "v": np.ones(3)})
+    np.savez(tmp_path / "d.npz", x=np.ones((4, 6, 6)))
+    assert run(["analyze", path, "--data", str(tmp_path / "d.npz"), *SMALL]) == 3
+    assert "'ConvTranspose_0'" in capsys.readouterr().err

@@ -55,12 +55,13 @@ def test_defaults_reach_the_analysis():
 def test_every_option_reaches_the_analysis():
     code, options = analyze(
         "--sigma", "0.3", "--sigma", "0.01", "--cut", "relu1", "--engine", "published-lemma4", "--scale", "byte",
-        "--range", "-1:1", "--seed", "7", "--samples", "20", "--reference-samples", "500", "--device", "cpu",
+        "--range", "-1:1", "--seed", "7", "--samples", "20", "--reference-samples", "500", "--device", "cpu", "--residual-samples", "64", "--second-order",
     )  # fmt: skip
     assert code == 0
     assert (options.sigmas, options.cut, options.engines) == ((0.3, 0.01), "relu1", ("published-lemma4",))
     assert (options.scale, options.value_range) == ("byte", (-1.0, 1.0))
     assert (options.seed, options.samples, options.reference_samples, options.device) == (7, 20, 500, "cpu")
+    assert (options.residual_samples, options.second_order) == (64, True)
 
 
 def test_typers_own_runner_sees_the_same():
@@ -141,7 +142,12 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
         (MemoryError("Unable to allocate 64.0 GiB for an array"), 3, "needs 64.0 GiB"),
         (MemoryError("Unable to allocate 512. MiB for an array"), 3, "needs 512 MiB"),
         (RuntimeError("DefaultCPUAllocator: you tried to allocate 34359738368 bytes."), 3, "needs 32 GiB"),
-        (ModelError("node '\x1b[31mred\x1b[0m \u202e' is not\x07 known."), 3, r"'\x1b[31mred\x1b[0m \u202e' is not\x07 known"),
+        (
+            ModelError("node '\x1b[31mred\x1b[0m \u202e' is not\x07 known."),
+            3,
+            r"'\x1b[31mred\x1b[0m \u202e' is not\x07 known",
+        ),
+        (ModelError(f"node '{'a' * 5000}' is wrong."), 3, "aaa...aaa"),
         (FULL, 3, "disk is full"),
         (KeyboardInterrupt(), 130, "Interrupted"),
         (ValueError("several\nlines"), 4, "Internal error (ValueError: several lines)"),

@@ -10,20 +10,21 @@ from torch import Tensor
 from nmcheck.moments.propagation.elementwise import piecewise_linear, smooth
 from nmcheck.moments.propagation.hermite import relu_hermite, relu_residual, smooth_hermite
 from nmcheck.moments.propagation.value import Bend, Passed, Value
-from nmcheck.moments.relu import standardized
+from nmcheck.moments.relu import deviation, standardized
 from nmcheck.steps import PiecewiseLinearStep, SmoothStep
 
 
 def activation(step: PiecewiseLinearStep | SmoothStep, value: Value) -> Passed:
-    """E f for the mean, the gate E f' for tangents and nugget, and the excess as new nugget."""
+    """E f for the mean, the gate E f' for tangents."""
     variance = value.variance()
-    sd = variance.sqrt()
+    sd = deviation(variance)
     if isinstance(step, PiecewiseLinearStep):
         rule = piecewise_linear(step, value.mean, sd)
     else:
         rule = smooth(step, value.mean, sd)
-    nugget = rule.gate**2 * value.nugget + rule.excess
-    output = Value(rule.mean, value.tangents.scaled(rule.gate), nugget)
+    output = Value(
+        rule.mean, value.tangents.scaled(rule.gate), value.linear * rule.gate, torch.func.vmap(step.function)(value.actual)
+    )
 
     def pull(cotangents: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (cotangents[0] * rule.gate,)
@@ -49,6 +50,7 @@ def _kinks(step: PiecewiseLinearStep, value: Value, sd: Tensor) -> tuple[Bend, .
                 share=torch.ones_like(m) * jump,
                 hermite=_of_kink(m, sd),
                 m=m,
+                together=True,
             )
         )
     return tuple(bends)
@@ -60,6 +62,6 @@ def _of_kink(m: Tensor, sd: Tensor) -> Callable[[Tensor, int], Tensor]:
 
 def _curve(step: SmoothStep, value: Value, sd: Tensor, excess: Tensor) -> Bend:
     def hermite(units: Tensor, order: int) -> Tensor:
-        return smooth_hermite(step.function, value.mean.flatten()[units], sd.flatten()[units], order)
+        return smooth_hermite(step.function, step.kinks, value.mean.flatten()[units], sd.flatten()[units], order)
 
     return Bend(value.tangents.columns, sd, excess.sqrt(), torch.ones_like(sd), hermite, None)

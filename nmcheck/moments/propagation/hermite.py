@@ -7,12 +7,13 @@ explain; residuals have the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from nmcheck.moments.normal import normal_cdf, normal_pdf, relu_of_shifted_normal
+from nmcheck.moments.propagation.quadrature import points
 
 
 def relu_hermite(m: Tensor, sd: Tensor, order: int) -> Tensor:
@@ -29,17 +30,16 @@ def relu_residual(m: Tensor, sd: Tensor) -> Tensor:
     return sd * inside.clamp(min=0.0).sqrt()
 
 
-def smooth_hermite(function: Callable[[Tensor], Tensor], mean: Tensor, sd: Tensor, order: int) -> Tensor:
-    """Coefficients k = 2..order of f(mean + sd z), by the trapezoidal rule on [-8, 8] with steps of 1/4."""
-    nodes = torch.linspace(-8.0, 8.0, 65, dtype=mean.dtype, device=mean.device)
-    weights = torch.exp(-0.5 * nodes**2)
-    weights = weights / weights.sum()
+def smooth_hermite(
+    function: Callable[[Tensor], Tensor], kinks: Sequence[float], mean: Tensor, sd: Tensor, order: int
+) -> Tensor:
+    """Coefficients k = 2..order of f(mean + sd z), by quadrature."""
     center = function(mean)
     total = torch.zeros(order - 1, *mean.shape, dtype=mean.dtype, device=mean.device)
-    for z, weight in zip(nodes, weights, strict=True):
+    for z, weight in points(mean, sd, kinks):
         polynomials = [torch.ones_like(z), z]
         for k in range(1, order):
             polynomials.append(z * polynomials[-1] - k * polynomials[-2])
         rise = weight * (function(mean + sd * z) - center)
-        total = total + torch.stack(polynomials[2:]).reshape(-1, *(1,) * mean.ndim) * rise
+        total = total + torch.stack(polynomials[2:]).reshape(order - 1, *(1,) * (mean.ndim - z.ndim), *z.shape) * rise
     return total

@@ -16,9 +16,9 @@ from torch import Tensor
 from nmcheck.moments.normal import normal_cdf, relu_of_shifted_normal
 from nmcheck.moments.propagation.hermite import relu_hermite, relu_residual
 from nmcheck.moments.propagation.linear import transposed
-from nmcheck.moments.propagation.tangents import CHUNK, Coloring, Tangents, pushed
+from nmcheck.moments.propagation.tangents import CHUNK, Coloring, Tangents, batched, pushed
 from nmcheck.moments.propagation.value import Bend, Passed, Value
-from nmcheck.moments.relu import standardized
+from nmcheck.moments.relu import deviation, standardized
 from nmcheck.steps import MaximumStep
 
 
@@ -29,15 +29,17 @@ class _Contender:
     Attributes:
         mean: its mean.
         rows: its tangents.
-        nugget: all variance that is not in the tangents.
-        injected: the part of it that comparisons added.
+        linear: its linear response to each sample's noise.
+        actual: itself at each sample.
+        injected: variance that comparisons added.
         shares: how much of each tap is in it, on average, by the tap's number.
         bends: the comparisons it came through, with how much of each is in it.
     """
 
     mean: Tensor
     rows: Tensor
-    nugget: Tensor
+    linear: Tensor
+    actual: Tensor
     injected: Tensor
     shares: dict[int, Tensor]
     bends: tuple[Bend, ...] = ()
@@ -51,11 +53,13 @@ def maximum(step: MaximumStep, values: Sequence[Value]) -> Passed:
         return torch.func.jvp(step.taps, means, rows)[1]
 
     tangents = pushed([value.tangents for value in values], step.locality, push)
-    # A tap is an element, so its nugget is that element's; a minimum's taps carry a minus sign.
-    nuggets = [nugget.abs() for nugget in push(*(value.nugget for value in values))]
+    linear = batched(push)(*(value.linear for value in values))
+    actual = batched(step.taps)(*(value.actual for value in values))
     contenders = [
-        _Contender(mean, one.rows, nugget, torch.zeros_like(mean), {tap: torch.ones_like(mean)})
-        for tap, (mean, one, nugget) in enumerate(zip(step.taps(*means), tangents, nuggets, strict=True))
+        _Contender(mean, one.rows, response, sample, torch.zeros_like(mean), {tap: torch.ones_like(mean)})
+        for tap, (mean, one, response, sample) in enumerate(
+            zip(step.taps(*means), tangents, linear, actual, strict=True)
+        )
     ]
     while len(contenders) > 1:
         pairs = zip(contenders[::2], contenders[1::2], strict=False)
@@ -67,26 +71,27 @@ def maximum(step: MaximumStep, values: Sequence[Value]) -> Passed:
     def pull(cotangents: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return back(tuple(cotangents[0] * winner.shares[tap] for tap in range(len(winner.shares))))
 
-    output = Value(winner.mean, Tangents(winner.rows, tangents[0].coloring), winner.nugget)
+    output = Value(winner.mean, Tangents(winner.rows, tangents[0].coloring), winner.linear, winner.actual)
     return Passed((output,), pull, winner.injected, bends=winner.bends)
 
 
 def _larger(a: _Contender, b: _Contender, coloring: Coloring | None) -> _Contender:
-    apart = a.nugget + b.nugget
+    rest = (a.actual - a.linear) - (b.actual - b.linear)
+    apart = (rest - rest.mean(dim=0)).square().sum(dim=0) / (len(rest) - 1)
     for left, right in zip(a.rows.split(CHUNK), b.rows.split(CHUNK), strict=True):
         apart = apart + (left - right).square().sum(dim=0)
-    s = apart.sqrt()
+    s = deviation(apart)
     difference = a.mean - b.mean
     z = standardized(difference, s)
     g = normal_cdf(z)
     larger = torch.where(difference > 0, a.mean, b.mean)
     mean = larger + s * relu_of_shifted_normal(torch.where(z > 0, -z, z))
     excess = apart * (g * normal_cdf(-z) - relu_of_shifted_normal(z) * relu_of_shifted_normal(-z)).clamp(min=0.0)
-    rest = normal_cdf(-z)
+    other = normal_cdf(-z)
     shares = {tap: g * share for tap, share in a.shares.items()}
-    shares |= {tap: rest * share for tap, share in b.shares.items()}
+    shares |= {tap: other * share for tap, share in b.shares.items()}
     bends = [replace(bend, share=g * bend.share) for bend in a.bends]
-    bends += [replace(bend, share=rest * bend.share) for bend in b.bends]
+    bends += [replace(bend, share=other * bend.share) for bend in b.bends]
     first, second = Tangents(a.rows, coloring), Tangents(b.rows, coloring)
     bends.append(
         Bend(
@@ -101,8 +106,9 @@ def _larger(a: _Contender, b: _Contender, coloring: Coloring | None) -> _Contend
     return _Contender(
         mean=mean,
         rows=torch.lerp(b.rows, a.rows, g.expand_as(a.rows)),
-        nugget=g**2 * a.nugget + rest**2 * b.nugget + excess,
-        injected=g**2 * a.injected + rest**2 * b.injected + excess,
+        linear=torch.lerp(b.linear, a.linear, g.expand_as(a.linear)),
+        actual=torch.maximum(a.actual, b.actual),
+        injected=g**2 * a.injected + other**2 * b.injected + excess,
         shares=shares,
         bends=tuple(bends),
     )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nmcheck.moments.propagation.linear import transposed
-from nmcheck.moments.propagation.tangents import CHUNK, brought_together, pushed
+from nmcheck.moments.propagation.tangents import CHUNK, batched, brought_together, pushed
 from nmcheck.moments.propagation.value import Passed, Value
 from nmcheck.steps import ProductStep
 
@@ -29,11 +29,13 @@ def product(step: ProductStep, values: Sequence[Value]) -> Passed:
         return torch.func.jvp(multiply, means, rows)[1]
 
     tangents = pushed([value.tangents for value in values], step.locality, push)
-    covariance = a.nugget if len(values) == 1 else torch.zeros_like(a.mean * b.mean)
+    linear = batched(push)(*(value.linear for value in values))
+    actual = batched(multiply)(*(value.actual for value in values))
+    # By vmap here and below, because the two need not have the same number of axes.
+    covariance = torch.func.vmap(torch.mul)(a.residual(), b.residual()).sum(dim=0) / (len(a.actual) - 1)
     (first, second), _ = brought_together([a.tangents, b.tangents], step.locality)
     for left, right in zip(first.rows.split(CHUNK), second.rows.split(CHUNK), strict=True):
-        covariance = covariance + (left * right).sum(dim=0)
+        covariance = covariance + torch.func.vmap(torch.mul)(left, right).sum(dim=0)
     excess = a.variance() * b.variance() + covariance**2
-    through = b.mean**2 * a.nugget + a.mean**2 * b.nugget if len(values) == 2 else 4.0 * a.mean**2 * a.nugget
-    output = Value(a.mean * b.mean + covariance, tangents[0], through + excess)
+    output = Value(a.mean * b.mean + covariance, tangents[0], linear[0], actual[0])
     return Passed((output,), transposed(multiply, means), excess)

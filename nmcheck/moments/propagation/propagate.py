@@ -1,17 +1,24 @@
 """Gaussian noise through a network: forward for means and gates, backward for the covariance of the output.
 
-Forward, every value has a mean, tangents and a nugget (``value``); each step's rule is exact for inputs that are
-jointly Gaussian, which behind the first nonlinear step they are only nearly. That closure is the one approximation, and
-it has no error bound: moments propagated are estimates. Backward, the outputs' derivatives W through the averaged
-slopes give the covariance as
+Forward, every value has a mean, tangents and a few samples (``value``); each step's rule is exact for inputs that are
+jointly Gaussian, which behind the first nonlinear step they are only nearly. That closure has no error bound: moments
+propagated are estimates. Every output is its closest affine function of the noise and a residual uncorrelated with it,
 
-    Cov = W_x Sigma W_x' + sum over steps of W_l diag(c_l) W_l',
+    Cov = W_x Sigma W_x' + Cov(residual),
 
-with W_x for the input and c_l the variance step l adds. Where paths meet again (residual networks), the sum over paths
-in W_l has every covariance between them right (formulas.md, section c).
+with W_x the outputs' derivatives in the input through the averaged slopes, by one pass backward (paths that meet again
+in a residual network add up there). The residuals' covariance is that of ``SAMPLES`` noisy inputs, of which the linear
+part is known exactly and taken away: a control variate, inside every layer. It is a small part of the whole, so that
+few samples tell it well, and its standard error is given. Without sampling, ``second_order`` sums it over all pairs of
+elements:
 
-An input with more directions of noise than fit in memory is given random ones: then only the variances in front of the
-nonlinear steps are estimates, by as many squares as there are directions; W_x Sigma W_x' needs no tangents.
+    Cov(residual) = sum over steps of W_l diag(c_l) W_l' + pairs,
+
+with c_l the variance step l adds to each element and the pairs of ``second_order``: exact for one ReLU layer between
+two affine ones, and much slower for wide convolutions.
+
+An input with more directions of noise than fit in memory is given random ones: then also the linear variances in front
+of the nonlinear steps are estimates, by as many squares as there are directions; W_x Sigma W_x' needs no tangents.
 """
 
 from __future__ import annotations
@@ -26,7 +33,7 @@ from torch import Tensor
 
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.propagation.activation import activation
-from nmcheck.moments.propagation.linear import affine, linearized
+from nmcheck.moments.propagation.linear import first_order
 from nmcheck.moments.propagation.maximum import maximum
 from nmcheck.moments.propagation.memory import BUDGET, tangent_elements
 from nmcheck.moments.propagation.product import product
@@ -44,8 +51,10 @@ from nmcheck.steps import (
     Step,
 )
 
+SAMPLES = 128
+"""Noisy inputs that tell the residuals: their variances to about 1 part in 8."""
 MOST_RANDOM, LEAST_RANDOM = 512, 32
-"""Random directions: no more than repay their cost, and no fewer than tell a variance at all."""
+"""Random directions: no more than repay their cost, and no fewer than tell a variance at all; nor fewer samples."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,8 @@ class Propagated:
         directions: how many tangents were propagated.
         direction_error: standard error of the mean where those were random, by the difference of two halves; None
             where there was one for every direction of the noise.
-        second_order: whether the covariance has what residuals of different elements share.
+        samples: how many noisy inputs told the residuals.
+        variance_error: standard error of the variances from those; None where residuals were paired.
         gains: by node, the root mean square of the standard deviations of the node's output over that of the input's,
             for the elementwise steps, whose variances the propagation needs anyway.
     """
@@ -69,69 +79,115 @@ class Propagated:
     jacobian: Float[Tensor, "d n"]
     directions: int
     direction_error: Float[Tensor, " d"] | None
-    second_order: bool
+    samples: int
+    variance_error: Float[Tensor, " d"] | None
     gains: dict[str, float]
 
 
 def propagate(
-    network: Network, x: GaussianInput, *, second_order: bool = False, budget: int = BUDGET, seed: int = 0
+    network: Network,
+    x: GaussianInput,
+    *,
+    samples: int = SAMPLES,
+    second_order: bool = False,
+    budget: int = BUDGET,
+    seed: int = 0,
 ) -> Propagated:
     """Mean and covariance of the output.
 
     Args:
         network: the steps.
         x: the input's distribution; its mean in the steps' precision.
-        second_order: whether the covariance has what residuals of different elements share (``second_order``). Not
-            with random directions, whose correlations are too rough for their squares.
+        samples: noisy inputs that tell the residuals, at least 2.
+        second_order: whether the residuals' covariance is summed over pairs (``second_order``), not sampled. Not with
+            random directions, whose correlations are too rough for their squares.
         budget: bytes of tangents held at once; beyond it directions are random.
-        seed: of random directions.
+        seed: of samples and random directions.
     """
-    count = random_directions(network, x, budget)
-    if count is None:
+    if samples < 2:
+        raise ValueError("a variance needs at least two samples")
+    counts = random_directions(network, x, budget, samples)
+    if counts is None:
         tangents = _tangents(network, x)
-        return _moments(network, x, tangents, x.structure.directions(x.mean.numel()), second_order=second_order)
-    halves = [_moments(network, x, _random(network, x, count // 2, 2 * seed + half), count) for half in (0, 1)]
+        noise = _samples(x, samples, seed)
+        return _moments(network, x, tangents, noise, x.structure.directions(x.mean.numel()), second_order=second_order)
+    count, samples = counts
+    halves = [
+        _moments(
+            network,
+            x,
+            _random(network, x, count // 2, 2 * seed + half),
+            _samples(x, max(2, samples // 2), 2 * seed + half),
+            count,
+        )
+        for half in (0, 1)
+    ]
     mean, covariance, jacobian = (
         0.5 * (getattr(halves[0], name) + getattr(halves[1], name)) for name in ("mean", "covariance", "jacobian")
     )
     error = 0.5 * (halves[0].mean - halves[1].mean).abs()
+    spread = 0.5 * torch.stack([half.variance_error for half in halves if half.variance_error is not None]).norm(dim=0)
     gains = {node: 0.5 * (gain + halves[1].gains[node]) for node, gain in halves[0].gains.items()}
-    return Propagated(mean, covariance, jacobian, count, error, False, gains)
+    return Propagated(mean, covariance, jacobian, count, error, samples, spread, gains)
 
 
-def random_directions(network: Network, x: GaussianInput, budget: int = BUDGET) -> int | None:
-    """How many random directions an input is propagated with; None where a tangent for each direction fits.
+def random_directions(
+    network: Network, x: GaussianInput, budget: int = BUDGET, samples: int = SAMPLES
+) -> tuple[int, int] | None:
+    """How many random directions and samples an input is propagated with; None where a tangent for each direction fits.
 
-    An even number, at most ``MOST_RANDOM``; it can fall below what fits the budget only down to ``LEAST_RANDOM``.
+    Both are even and, as far as they would not fit the budget, half of it each. They do not fall below ``LEAST_RANDOM``,
+    even where that is more than the budget.
     """
-    n = x.mean.numel()
-    size = x.mean.element_size()
+    n, size = x.mean.numel(), x.mean.element_size()
     independent = x.structure.deviation(n) is not None
-    if size * tangent_elements(network, x.structure.directions(n), independent=independent) <= budget:
+    directions = x.structure.directions(n)
+    if size * tangent_elements(network, directions, independent=independent, samples=samples) <= budget:
         return None
     each = size * tangent_elements(network, 1, independent=False)
-    # The halves are propagated one after the other.
-    return 2 * max(LEAST_RANDOM // 2, min(MOST_RANDOM // 2, budget // each))
+    # Two halves are propagated one after the other; a sample is held with its linear response.
+    fitting = 2 * (budget // (2 * each))
+    return max(LEAST_RANDOM, min(MOST_RANDOM, fitting)), min(samples, max(LEAST_RANDOM, 2 * (fitting // 4)))
 
 
 def _moments(
-    network: Network, x: GaussianInput, tangents: Tangents, directions: int, *, second_order: bool = False
+    network: Network,
+    x: GaussianInput,
+    tangents: Tangents,
+    noise: Tensor,
+    directions: int,
+    *,
+    second_order: bool = False,
 ) -> Propagated:
     residuals: list[Residuals] | None = [] if second_order else None
-    mean, passed = pass_forward(network, x, tangents, residuals)
-    weights, added, slopes = pass_backward(network, mean, passed, {one.step for one in residuals or ()})
+    output, passed = pass_forward(network, x, tangents, noise, residuals)
+    weights, added, slopes = pass_backward(network, output.mean, passed, {one.step for one in residuals or ()})
     jacobian = weights.reshape(len(weights), -1)
     response = x.sigma * x.structure.response(jacobian)
-    covariance = response @ response.mT + added
-    if residuals:
-        covariance = covariance + pair_covariance(residuals, slopes)
-    noise = _input_variance(x)
-    gains = {
-        step.node: float((found.variance.mean() / noise).sqrt())
-        for step, found in passed
-        if found.variance is not None and float(noise) > 0
-    }
-    return Propagated(mean.reshape(-1), covariance, jacobian, directions, None, second_order, gains)
+    error = None
+    if residuals is None:
+        rest = output.residual().flatten(1)
+        added = rest.mT @ rest / (len(rest) - 1)
+        error = added.diagonal() * (2.0 / (len(rest) - 1)) ** 0.5
+    elif residuals:
+        added = added + pair_covariance(residuals, slopes)
+    return Propagated(
+        mean=output.mean.reshape(-1),
+        covariance=response @ response.mT + added,
+        jacobian=jacobian,
+        directions=directions,
+        direction_error=None,
+        samples=len(noise),
+        variance_error=error,
+        gains=_gains(x, passed),
+    )
+
+
+@torch.no_grad()
+def _gains(x: GaussianInput, passed: Sequence[tuple[Step, Passed]]) -> dict[str, float]:
+    noise = float(_input_variance(x))
+    known = [(step.node, found.variance) for step, found in passed if found.variance is not None]
+    return {node: (float(variance.mean()) / noise) ** 0.5 for node, variance in known} if noise > 0 else {}
 
 
 def _input_variance(x: GaussianInput) -> Tensor:
@@ -154,6 +210,13 @@ def _tangents(network: Network, x: GaussianInput) -> Tangents:
     return Tangents((x.sigma * x.structure.noise(identity)).reshape(-1, *shape), None)
 
 
+def _samples(x: GaussianInput, count: int, seed: int) -> Tensor:
+    """Noise of the input, a row a sample."""
+    generator = torch.Generator().manual_seed(seed)
+    normals = torch.randn(count, x.structure.directions(x.mean.numel()), generator=generator, dtype=torch.float64)
+    return x.sigma * x.structure.noise(normals.to(x.mean))
+
+
 def _random(network: Network, x: GaussianInput, count: int, seed: int) -> Tangents:
     """Rows with random signs for every direction, whose sum of squares is the variance on average."""
     generator = torch.Generator().manual_seed(seed)
@@ -163,18 +226,20 @@ def _random(network: Network, x: GaussianInput, count: int, seed: int) -> Tangen
 
 
 def pass_forward(
-    network: Network, x: GaussianInput, tangents: Tangents, residuals: list[Residuals] | None = None
-) -> tuple[Tensor, list[tuple[Step, Passed]]]:
+    network: Network, x: GaussianInput, tangents: Tangents, samples: Tensor, residuals: list[Residuals] | None = None
+) -> tuple[Value, list[tuple[Step, Passed]]]:
     """The output's mean, and what each step left for the way back. Values are forgotten after their last use.
 
     Args:
         network: the steps.
         x: the input's distribution.
         tangents: the input's.
+        samples: noise of the input, a row each.
         residuals: filled with those worth pairing, if given.
     """
     mean = x.mean.reshape(network.shapes[network.input])
-    values = {network.input: Value(mean, tangents, torch.zeros_like(mean))}
+    response = samples.reshape(-1, *mean.shape)
+    values = {network.input: Value(mean, tangents, response, mean + response)}
     last = {name: position for position, step in enumerate(network.steps) for name in step.inputs}
     passed: list[tuple[Step, Passed]] = []
     for position, step in enumerate(network.steps):
@@ -186,7 +251,7 @@ def pass_forward(
         for name in step.inputs:
             if last[name] == position and name != network.output:
                 values.pop(name, None)
-    return values[network.output].mean, passed
+    return values[network.output], passed
 
 
 def pass_backward(
@@ -231,15 +296,13 @@ def pass_backward(
 def pass_step(step: Step, values: Sequence[Value]) -> Passed:
     """One step by the rule of its kind."""
     match step:
-        case AffineStep():
-            return affine(step, values)
+        case AffineStep() | LinearizedStep():
+            return first_order(step, values)
         case PiecewiseLinearStep() | SmoothStep():
             return activation(step, values[0])
         case MaximumStep():
             return maximum(step, values)
         case ProductStep():
             return product(step, values)
-        case LinearizedStep():
-            return linearized(step, values)
         case _:
             raise TypeError(f"no rule for a {type(step).__name__}")

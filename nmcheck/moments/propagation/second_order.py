@@ -41,6 +41,7 @@ class Residuals:
     Attributes:
         step: number of the step.
         units: positions in the flattened value.
+        together: whether what the step's bends share in an element is counted already.
         columns: tangents over standard deviations, a unit vector a residual up to its nugget; (directions, units).
         strength: standard deviation of each residual.
         share: what it adds to the step's first output.
@@ -51,6 +52,7 @@ class Residuals:
 
     step: int
     units: Tensor
+    together: bool
     columns: Tensor
     strength: Tensor
     share: Tensor
@@ -62,7 +64,7 @@ class Residuals:
 def residuals_of(bend: Bend, step: int) -> Residuals | None:
     """Keep the undecided elements of a bend; None if there are none."""
     influence = (bend.strength * bend.share.abs()).flatten()
-    largest = float(influence.max()) if influence.numel() else 0.0
+    largest = float(influence.detach().max()) if influence.numel() else 0.0
     units = torch.nonzero(influence > SMALL * largest).squeeze(1)
     if largest == 0.0:
         return None
@@ -71,6 +73,7 @@ def residuals_of(bend: Bend, step: int) -> Residuals | None:
     return Residuals(
         step=step,
         units=units,
+        together=bend.together,
         columns=bend.columns(units) / sd,
         strength=bend.strength.flatten()[units],
         share=bend.share.flatten()[units],
@@ -99,8 +102,12 @@ def pair_covariance(found: Sequence[Residuals], weights: dict[int, Tensor]) -> F
 
 @dataclass(frozen=True)
 class _Units:
-    """Residuals of all bends, one behind the other, with W times share as ``weight``, (d, units)."""
+    """Residuals of all bends, one behind the other, with W times share as ``weight``, (d, units).
 
+    Residuals with the same ``place`` are not paired: what they share is in the variances that steps add.
+    """
+
+    place: Tensor
     columns: Tensor
     weight: Tensor
     strength: Tensor
@@ -110,6 +117,7 @@ class _Units:
 
     def at(self, which: Tensor | slice) -> _Units:
         return _Units(
+            self.place[which],
             self.columns[:, which],
             self.weight[:, which],
             self.strength[which],
@@ -121,7 +129,13 @@ class _Units:
 
 def _together(found: Sequence[Residuals], weights: dict[int, Tensor]) -> _Units:
     weight = [weights[one.step].flatten(1)[:, one.units] * one.share for one in found]
+    place, count = [], 0
+    for one in found:
+        count += len(one.units)
+        alone = -torch.arange(count - len(one.units) + 1, count + 1, device=one.units.device)
+        place.append(one.units + (one.step << 32) if one.together else alone)
     return _Units(
+        place=torch.cat(place),
         columns=torch.cat([one.columns for one in found], dim=1),
         weight=torch.cat(weight, dim=1),
         strength=torch.cat([one.strength for one in found]),
@@ -147,11 +161,9 @@ def _blocks(count: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _block(units: _Units, rows: slice, columns: slice) -> Tensor:
-    """Pairs of one block; an element with itself is left out, being in the nuggets."""
+    """Pairs of one block; a residual with itself is left out, being in the variances that steps add."""
     a, b = units.at(rows), units.at(columns)
-    rho = (a.columns.mT @ b.columns).clamp(-1.0, 1.0)
-    if rows == columns:
-        rho.fill_diagonal_(0.0)
+    rho = (a.columns.mT @ b.columns).clamp(-1.0, 1.0).masked_fill(a.place[:, None] == b.place, 0.0)
     total = a.weight.new_zeros(len(a.weight), len(b.weight))
     kinks = ~(a.m.isnan()[:, None] | b.m.isnan())
     slow = (rho.abs() > LARGE) & kinks

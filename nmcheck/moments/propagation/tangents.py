@@ -19,7 +19,9 @@ from torch import Tensor
 from nmcheck.steps import Locality
 
 CHUNK = 64
-"""Rows pushed through a step at once: what stays in a processor's cache."""
+"""Rows squared and summed at once."""
+PUSHED = 2**21
+"""Numbers pushed through a step at once: 8 MiB in float32. Fewer would read a dense layer's weights too often."""
 Pair = tuple[int, int]
 
 
@@ -182,9 +184,21 @@ def pushed(
 ) -> tuple[Tangents, ...]:
     """Rows through a linear function of one row of each input, which yields one of each output."""
     together, sight = brought_together(tangents, locality)
-    rows = torch.func.vmap(push, chunk_size=CHUNK)(*(one.rows for one in together))
+    rows = batched(push)(*(one.rows for one in together))
     coloring = together[0].coloring
+    # An Expand makes views in which elements share memory, of which torch takes no further derivatives.
+    rows = tuple(one.contiguous() for one in rows)
     return tuple(Tangents(one, None if coloring is None else replace(coloring, sight=sight)) for one in rows)
+
+
+def batched(function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., tuple[Tensor, ...]]:
+    """A function of values as one of rows of them, as many at a time as ``PUSHED`` allows."""
+
+    def of_rows(*rows: Tensor) -> tuple[Tensor, ...]:
+        largest = max(one[0].numel() for one in rows)
+        return torch.func.vmap(function, chunk_size=max(1, PUSHED // max(1, largest)))(*rows)
+
+    return of_rows
 
 
 def pixel_coloring(shape: Sequence[int]) -> Coloring | None:

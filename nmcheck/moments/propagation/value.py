@@ -1,4 +1,4 @@
-"""What is known of a value while the noise is propagated, and what a step leaves for the way back."""
+"""What is known of a value while noise is propagated, and what a step leaves for the way back."""
 
 from __future__ import annotations
 
@@ -12,22 +12,35 @@ from nmcheck.moments.propagation.tangents import Tangents
 
 @dataclass(frozen=True)
 class Value:
-    """Mean, tangents and nugget: Cov = tangents' tangents + diag(nugget).
+    """Mean, tangents and samples of a value.
+
+    Its deviation from the mean is a linear response to the input's noise, whose covariance the tangents have exactly,
+    and a residual, uncorrelated with it, whose variance is that of a few samples' residuals.
 
     Attributes:
         mean: of the value's shape.
         tangents: its linear response to the input's noise, averaged over the noise.
-        nugget: variance of each element that no linear response to the input explains; taken as uncorrelated between
-            elements on the way forward, and followed exactly on the way back.
+        linear: that response to the noise of each sample, shape (samples, *value).
+        actual: the value itself at each sample.
     """
 
     mean: Tensor
     tangents: Tangents
-    nugget: Tensor
+    linear: Tensor
+    actual: Tensor
+
+    def residual(self) -> Tensor:
+        """What the linear response leaves of each sample's deviation from the samples' mean."""
+        rest = self.actual - self.linear
+        return rest - rest.mean(dim=0)
+
+    def residual_variance(self) -> Tensor:
+        """Of every element, from the samples."""
+        return self.residual().square().sum(dim=0) / (len(self.actual) - 1)
 
     def variance(self) -> Tensor:
         """Of every element."""
-        return self.tangents.variance() + self.nugget
+        return self.tangents.variance() + self.residual_variance()
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,7 @@ class Bend:
         share: what the residual adds to the step's first output, of the value's shape.
         hermite: from positions and an order K to E[r(z) He_k(z)] for k = 2..K, shape (K - 1, positions).
         m: E u / sd for a kink, whose residual is that of relu(u); None for a smooth bend.
+        together: whether the step's injected variance has what this bend shares with the step's others in an element.
     """
 
     columns: Callable[[Tensor], Tensor]
@@ -53,6 +67,7 @@ class Bend:
     share: Tensor
     hermite: Callable[[Tensor, int], Tensor]
     m: Tensor | None
+    together: bool = False
 
 
 Pull = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
