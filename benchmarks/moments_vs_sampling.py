@@ -7,7 +7,7 @@ with its errors over all images and logits against one reference (control variat
 and its cost in processor seconds and in forward passes. A forward pass is the time of one image in a torch batch of 64.
 One thread. MODEL defaults to sample_models/lenet.onnx; the papers' own LeNet is built by
 
-    python sample_models/build.py --lenet-moments FOLDER
+    python sample_models/build.py --only lenet-moments --data mnist.npz:train --output FOLDER
 """
 
 from __future__ import annotations

@@ -144,10 +144,17 @@ class LayerConstants:
         """
         if source not in self._distances:
             self._check_sizes(source)
-            distances = pair_distances(self.matrix(source, self.graph.logits))
+            distances = self._pair_distances(source)
             _finite(NormBound(distances.max().item(), "distances"), f"what stands between {source} and the logits")
             self._distances[source] = distances * (1 + ALLOWANCE) + self._cancellation(source)
         return self._distances[source]
+
+    def _pair_distances(self, source: str) -> Tensor:
+        if source != self.graph.logits:
+            return pair_distances(self.matrix(source, self.graph.logits))
+        # The rows are those of the identity; comparing them pair by pair takes classes^3 operations.
+        classes = math.prod(self.graph.shapes[source])
+        return math.sqrt(2.0) * (1 - torch.eye(classes, dtype=torch.float64))
 
     def _check_sizes(self, source: str) -> None:
         """Refuse matrices over the logits that would not fit in memory."""

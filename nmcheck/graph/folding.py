@@ -18,6 +18,9 @@ _COUNTING = frozenset(
      "Mul", "Neg", "Not", "Or", "Sub", "Where"}
 )  # fmt: skip
 """What a loop may do with numbers: these never make more of them."""
+_WINDOWS = frozenset({"dilations", "kernel_shape", "output_padding", "output_shape", "pads", "strides"})
+_LONGEST_WINDOW = 2**20
+"""The reference implementation lists the positions in a window."""
 _LONGEST_EMPTY = 2**20
 """An array without elements takes no memory, however long its axes are, but a list of its rows does."""
 _MAX_TRIPS = 2**12
@@ -108,6 +111,9 @@ def evaluate(node: NodeProto, operands: Mapping[str, np.ndarray], opsets: Mappin
         ValueError: the node cannot be computed for these inputs, or would make an absurdly large value.
     """
     _check_loop(node, operands)
+    for attribute in node.attribute:
+        if attribute.name in _WINDOWS and any(abs(length) > _LONGEST_WINDOW for length in attribute.ints):
+            raise ValueError(f"its {attribute.name} {list(attribute.ints)} go beyond {_LONGEST_WINDOW}")
     empty = [operands[name] for name in node.input if name in operands and not operands[name].size]
     longest = max((length for array in empty for length in array.shape), default=0)
     if longest > _LONGEST_EMPTY:

@@ -5,6 +5,8 @@ from bounds.networks import Builder, double, weights
 
 from nmcheck.bounds.affine_run import LayerConstants, affine_matrix, affine_run
 from nmcheck.bounds.dense import spectral_norm
+from nmcheck.bounds.rounding import ALLOWANCE
+from nmcheck.bounds.softmax_margin import pair_distances
 from nmcheck.errors import UnsupportedError
 from nmcheck.graph.ir import Graph
 
@@ -137,3 +139,11 @@ def test_too_many_logits_for_a_matrix_of_their_distances():
     graph = builder.graph(builder.dense("x", weights(0, 2**16, 4)))
     with pytest.raises(UnsupportedError, match="65,536 logits"):
         LayerConstants(graph, double(graph)).logit_distances("x")
+
+
+def test_distances_at_the_logits_themselves_are_those_of_the_identity():
+    builder = Builder((1, 4))
+    graph = builder.graph(builder.relu(builder.dense("x", weights(0, 7, 4))))
+    found = LayerConstants(graph, double(graph)).logit_distances(graph.logits)
+    slow = pair_distances(torch.eye(7, dtype=torch.float64)) * (1 + ALLOWANCE)
+    assert torch.equal(found, slow)

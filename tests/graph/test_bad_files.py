@@ -225,3 +225,17 @@ def test_weights_without_elements_but_with_a_very_long_axis(tmp_path):
     axes.ClearField("raw_data")
     axes.dims[:] = [2**32 + 1, 0]
     assert "4294967297" in refused(write(made, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["dilations", "kernel_shape", "pads"])
+@pytest.mark.parametrize("length", [2**31, 2**62])
+def test_windows_that_go_on_and_on(tmp_path, name, length):
+    made = small_lenet()
+    attributes = made.graph.node[0].attribute
+    kept = [attribute for attribute in attributes if attribute.name != name]
+    del attributes[:]
+    attributes.extend([*kept, onnx.helper.make_attribute(name, [length] * (4 if name == "pads" else 2))])
+    path = write(made, tmp_path)
+    with pytest.raises(ModelError, match="'conv'") as error:
+        Program(load_graph(path))
+    assert "allocate" not in str(error.value)
