@@ -125,12 +125,13 @@ class Bench:
         label = int(self.program(x[None])[0].argmax())
         run = self.program.function(self.program.graph.input, self.program.graph.logits)
         slope = jacobian(lambda u: run(u.reshape(self.shape)), x.flatten())[1]
-        found = control_variate(self.run, x.flatten(), sigma, slope, pairs=samples // 2, label=label, seed=seed)
+        noisy = GaussianInput(x.flatten(), sigma)
+        found = control_variate(self.run, noisy, slope, pairs=samples // 2, label=label, seed=seed)
         return Found(found.mean, found.variance, found.flips / found.flip_trials)
 
     def plainly(self, x: Tensor, sigma: float, seed: int, samples: int) -> Found:
         label = int(self.program(x[None])[0].argmax())
-        found = plain(self.run, x.flatten(), sigma, samples=samples, label=label, seed=seed)
+        found = plain(self.run, GaussianInput(x.flatten(), sigma), samples=samples, label=label, seed=seed)
         return Found(found.mean, found.variance, found.flips / found.flip_trials)
 
     def reference(self, sigma: float, samples: int, cache: Path) -> dict[str, Tensor]:
@@ -143,7 +144,7 @@ class Bench:
         for number, x in enumerate(self.images):
             slope = propagate(self.steps, GaussianInput(x.flatten(), sigma), samples=16).jacobian
             found = control_variate(
-                self.run, x.flatten(), sigma, slope,
+                self.run, GaussianInput(x.flatten(), sigma), slope,
                 pairs=samples // 2, label=self.labels[number], seed=10_000_000 + number,
             )  # fmt: skip
             for name in ("mean", "mean_se", "variance", "variance_se"):

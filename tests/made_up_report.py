@@ -11,6 +11,7 @@ from nmcheck.results import (
     ClassMoments,
     ConfusionRow,
     ConsistencyEntry,
+    CutError,
     DataEntry,
     EstimatedFlips,
     FlipEntry,
@@ -19,6 +20,7 @@ from nmcheck.results import (
     ImageFlips,
     LayerBounds,
     LayerGain,
+    LevelError,
     LinearizedNode,
     ModelEntry,
     MomentEntry,
@@ -160,6 +162,38 @@ def moment_entry(sigma: float, engine: str, classes: int = 10) -> MomentEntry:
         flips_reason=NO_COVARIANCE if baseline else None,
         seconds_per_input=0.0371,
         forward_passes_per_input=612.3,
+    )
+
+
+def cut_errors(sigmas: tuple[float, ...] = (0.05, 0.1)) -> tuple[CutError, ...]:
+    """Three ReLUs that ``--cut best`` compared, one of them too large."""
+    large = "node_relu has 802,816 units, so the matrix A takes 900 GiB in float64, more than the 2 GiB allowed"
+    measured: tuple[tuple[str, int, float | None], ...] = (
+        ("node_relu", 802_816, None),
+        ("node_relu_1", 1568, 0.794),
+        ("node_relu_2", 256, 0.79),
+    )
+    return tuple(
+        CutError(
+            node=node,
+            kind="cut",
+            units=units,
+            within_budget=error is not None,
+            chosen=node == "node_relu_2",
+            error=error,
+            error_reason=large if error is None else None,
+            levels=tuple(
+                LevelError(
+                    sigma_pixel=sigma,
+                    error=None if error is None else error + sigma / 10,
+                    error_reason=large if error is None else None,
+                )
+                for sigma in sigmas
+            ),
+            images=8,
+            draws=32,
+        )
+        for node, units, error in measured
     )
 
 
@@ -317,6 +351,7 @@ def report(
         ),
         noise=NoiseEntry(kind="isotropic", description="independent, of one strength everywhere", directions=784),
         moments=tuple(moment_entry(sigma, engine) for sigma in sigmas for engine in engines),
+        cut_errors=cut_errors(sigmas),
         flips=tuple(sampled_flips(sigma) for sigma in sigmas),
         bounds=(bounds_entry(),),
         normalization=normalization_entries(),

@@ -24,6 +24,7 @@ from nmcheck.moments.diagonal import PROBES
 from nmcheck.results import DataEntry, LeftOut, ModelEntry, Report, ToolEntry
 
 FEATURES = "The data are vectors in units of their own, so noise levels and radii are in those units, not in pixels."
+AVERAGED = "The linearizations around the cut are averages over {points} noisy inputs an image and noise level."
 PROBED = (
     "diagonal has no rule for these layers and tells their squared slopes by {probes} random probes an image, to about "
     "18 % an element: {nodes}."
@@ -50,7 +51,7 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
     with progress.stage("Model and data", None):
         case = open_case(options)
         session = ReferenceSession(case.file_graph)
-        plan = plan_moments(case.graph, options.engines, options.cut)
+    plan = plan_moments(case, options, progress)
     with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
         consistency = check_consistency(case, session, advance)
     accuracy = None if case.labels is None else float(case.correct.double().mean())
@@ -78,6 +79,7 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         moments_left_out=()
         if not plan.engines
         else tuple(LeftOut(engine=engine, reason=reason) for engine, reason in plan.left_out.items()),
+        cut_errors=plan.cut_errors,
         flips=flips,
         bounds=(bounds_entry(case, bounds),),
         normalization=normalization,
@@ -85,6 +87,11 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         notes=(
             *case.graph.notes,
             *([FEATURES] if case.dataset.unit == "feature" else []),
+            *(
+                [AVERAGED.format(points=options.averaging_points)]
+                if plan.cut and options.linearizer == "averaged"
+                else []
+            ),
             *([PROBED.format(nodes=", ".join(probed), probes=PROBES)] if probed else []),
         ),
         seconds=time.perf_counter() - start,

@@ -20,7 +20,7 @@ def choose_cut(graph: Graph, wanted: str) -> Node | None:
 
     ``first`` and ``last`` mean those ReLUs that every path from the input to the logits crosses; where there is none,
     all that the logits depend on. ReLUs whose matrices do not fit in memory are passed over. A node's name means that
-    node, whether every path crosses it or not.
+    node, whether every path crosses it or not. (``best`` needs more than a graph: ``best_cut``.)
 
     Returns:
         The node; None if ``wanted`` is ``first`` or ``last`` and no ReLU comes into question (``no_cut_reason``).
@@ -42,9 +42,11 @@ def choose_cut(graph: Graph, wanted: str) -> Node | None:
     if wanted in graph.by_name:
         raise UsageError(
             f"--cut {wanted}: that node is {_article(graph.by_name[wanted].op)}, not a ReLU that the logits depend on; "
-            f"choose first, last or one of: {names}."
+            f"choose first, last, best or one of: {names}."
         )
-    raise UsageError(f"--cut {wanted}: the model has no node of that name; choose first, last or one of: {names}.")
+    raise UsageError(
+        f"--cut {wanted}: the model has no node of that name; choose first, last, best or one of: {names}."
+    )
 
 
 def no_cut_reason(graph: Graph) -> str:

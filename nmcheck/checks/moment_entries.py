@@ -42,6 +42,7 @@ def moment_entries(
 ) -> tuple[MomentEntry, ...]:
     """One entry per noise level and engine, in the order asked for."""
     entries: list[MomentEntry] = []
+    linearizer = "averaged" if options.linearizer == "averaged" else "taylor"
     for sigma in options.sigmas:
         references = runs.references[sigma]
         sampled = _sampled(references)
@@ -68,7 +69,7 @@ def moment_entries(
                     baseline=BASELINES.get(engine),
                     cut=None if cut is None else cut.name,
                     cut_kind=None if cut is None else runs.cut_kind,
-                    linearizer=None if cut is None else "taylor",
+                    linearizer=None if cut is None else linearizer,
                     propagation=propagation_entry(case, run.propagated, sampled) if run.propagated else None,
                     reference=reference,
                     per_class=_per_class(run, sampled, network.rounding),

@@ -12,18 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmcheck.affine import AffineReluAffine
 from nmcheck.checks.case import Case
 from nmcheck.checks.engines import MOMENTS, LogitMoments
+from nmcheck.checks.image_model import ImageModel
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import LINEARIZED, MomentPlan
 from nmcheck.checks.sampling import SINGLE, SampledNetwork
 from nmcheck.checks.seeds import Purpose, noise_seed
 from nmcheck.errors import ModelError
-from nmcheck.linearize.jacobian import jacobian
+from nmcheck.linearize.linearizer import LINEARIZERS
 from nmcheck.linearize.steps import network_of
-from nmcheck.linearize.two_stage import TwoStageLinearizer, two_stage_at
-from nmcheck.moments.affine_relu_affine import gram_matrix
 from nmcheck.moments.diagonal import propagate_diagonal
 from nmcheck.moments.flips import gaussian_class_probabilities, gaussian_flip_probability
 from nmcheck.moments.gaussian import GaussianInput
@@ -90,21 +88,22 @@ def run_moments(
     """Run every engine and the reference at every image and noise level.
 
     The reference's control variate takes the best derivative at hand: the one averaged over the noise if moments are
-    propagated, else the one at the image.
+    propagated, else that of the model around the cut, else the one at the image.
     """
-    linearizer = None if plan.cut is None else two_stage_at(case.double, plan.cut)
+    linearizer = None if plan.cut is None else LINEARIZERS[options.linearizer](case.double, plan.cut)
     steps = _steps(case, network) if {"propagate", "diagonal"} & set(plan.engines) else None
     propagation = None if steps is None else _propagation(steps, options)
     engines = {(sigma, name): EngineRun() for sigma in options.sigmas for name in plan.engines}
     references: dict[float, list[ReferenceMoments]] = {sigma: [] for sigma in options.sigmas}
-    of_image = _ImageModel(case, linearizer)
+    of_image = ImageModel(case, linearizer, options.averaging_points // 2)
     for row, image in enumerate(case.images):
         of_image.move_to(image)
-        if linearizer is not None and not of_image.gram.isfinite().all():
-            raise infinite_outputs(case, options.sigmas[0])
         flat, label, position = image.flatten(), int(case.predicted[row]), int(case.positions[row])
         for level, sigma in enumerate(options.sigmas):
             x = GaussianInput(flat, sigma, case.structure)
+            of_image.expect(x, noise_seed(options.seed, Purpose.AVERAGING, position, level))
+            if linearizer is not None and not of_image.gram.isfinite().all():
+                raise infinite_outputs(case, sigma)
             slope = None
             for name in plan.engines:
                 start = time.perf_counter()
@@ -152,57 +151,6 @@ def infinite_outputs(case: Case, sigma: float) -> ModelError:
     )
 
 
-class _ImageModel:
-    """What is linearized at an image, for all engines and noise levels.
-
-    Args:
-        case: the network.
-        linearizer: makes the model around a cut; None where no engine wants one.
-    """
-
-    def __init__(self, case: Case, linearizer: TwoStageLinearizer | None) -> None:
-        self._case = case
-        self._linearizer = linearizer
-        self._affine: AffineReluAffine | None = None
-        self._gram: Tensor | None = None
-        self._image: Tensor | None = None
-        self.seconds = 0.0
-
-    def move_to(self, image: Tensor) -> None:
-        """Linearize at an image."""
-        self._image = image
-        if self._linearizer is None:
-            return
-        start = time.perf_counter()
-        self._affine = self._linearizer.at(image)
-        if self._gram is None or not self._linearizer.inner_is_constant:
-            self._gram = gram_matrix(self._affine.inner, self._case.structure)
-        self.seconds = time.perf_counter() - start
-
-    @property
-    def affine(self) -> AffineReluAffine:
-        """The model around the cut."""
-        assert self._affine is not None
-        return self._affine
-
-    @property
-    def gram(self) -> Tensor:
-        """Its Gram matrix."""
-        assert self._gram is not None
-        return self._gram
-
-    @property
-    def slope(self) -> Tensor:
-        """The derivative of the logits at the image."""
-        assert self._image is not None
-        if self._affine is not None:
-            return self._affine.jacobian(self._image.flatten())
-        graph = self._case.graph
-        function = self._case.double.function(graph.input, graph.logits)
-        shape = self._image.shape
-        return jacobian(lambda u: function(u.reshape(shape)), self._image.flatten())[1]
-
-
 @dataclass(frozen=True)
 class _Steps:
     """The network as steps, in the precision the reference is sampled in, which is as fine as errors can be seen."""
@@ -228,10 +176,10 @@ def _propagation(steps: _Steps, options: AnalyzeOptions) -> Propagation:
 def _reference(
     options: AnalyzeOptions, network: SampledNetwork, slope: Tensor, x: GaussianInput, *, label: int, seed: int
 ) -> ReferenceMoments:
-    samples, sigma = options.reference_samples, float(x.sigma)
+    samples = options.reference_samples
     if options.reference == "plain":
-        return plain(network.evaluate, x.mean, sigma, samples=samples, label=label, seed=seed)
-    return control_variate(network.evaluate, x.mean, sigma, slope, pairs=samples // 2, label=label, seed=seed)
+        return plain(network.evaluate, x, samples=samples, label=label, seed=seed)
+    return control_variate(network.evaluate, x, slope, pairs=samples // 2, label=label, seed=seed)
 
 
 def seconds_per_forward(case: Case, batch: int = 64, repeats: int = 5) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nmcheck.errors import UsageError
 
+LINEARIZERS = ("taylor", "averaged")
 REFERENCES = ("control-variate", "plain")
 ENGINES = ("propagate", "two-stage", "diagonal", "published-theorem2", "published-lemma4")
 DEFAULT_ENGINES = ("propagate", "two-stage", "published-theorem2")
@@ -27,7 +28,9 @@ class AnalyzeOptions:
         sigmas: noise levels, in pixel units.
         noise: what the noise is like (``data.noise``): ``isotropic``, ``window:ROW0:ROW1:COL0:COL1``, ``diagonal:FILE``
             or ``factor:FILE``; its covariance is sigma^2 times that.
-        cut: ``first``, ``last`` or the name of a ReLU node.
+        cut: ``first``, ``last``, ``best`` or the name of a ReLU node.
+        linearizer: how the parts around the cut are made affine, of ``LINEARIZERS``.
+        averaging_points: noisy inputs that ``averaged`` averages over, an image and noise level; even.
         engines: which moments to compute, of ``ENGINES``.
         scale: what the model expects, given pixels in [0, 1]; None for the model's own metadata, else ``unit``.
         value_range: the range float images lie in, if not [0, 1].
@@ -48,6 +51,8 @@ class AnalyzeOptions:
     sigmas: tuple[float, ...] = (0.05, 0.1)
     noise: str = "isotropic"
     cut: str = "last"
+    linearizer: str = "taylor"
+    averaging_points: int = 16
     engines: tuple[str, ...] = DEFAULT_ENGINES
     scale: str | None = None
     value_range: tuple[float, float] | None = None
@@ -63,6 +68,8 @@ class AnalyzeOptions:
         self._check_sigmas()
         self._check_engines()
         self._check_counts()
+        if self.linearizer not in LINEARIZERS:
+            raise UsageError(f"--linearizer {self.linearizer} is not known; choose from {', '.join(LINEARIZERS)}.")
         if self.reference not in REFERENCES:
             raise UsageError(f"--reference {self.reference} is not known; choose from {', '.join(REFERENCES)}.")
         if self.device not in ("auto", "cpu", "cuda"):
@@ -93,6 +100,11 @@ class AnalyzeOptions:
             raise UsageError(
                 f"--reference-samples must be even and at least {LEAST_REFERENCE_SAMPLES} (the samples come in "
                 f"antithetic pairs, and the variance's interval needs 250 of them), not {self.reference_samples}."
+            )
+        if self.averaging_points < 2 or self.averaging_points % 2:
+            raise UsageError(
+                "averaging_points must be even and at least 2 (they come in antithetic pairs), not "
+                f"{self.averaging_points}."
             )
         if self.residual_samples < LEAST_RESIDUAL_SAMPLES:
             raise UsageError(

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nmcheck.checks.best_cut import cut_errors
+from nmcheck.checks.case import Case
 from nmcheck.checks.cut import choose_cut, no_cut_reason
-from nmcheck.graph.ir import Graph, Node
+from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.checks.progress import Progress
+from nmcheck.graph.ir import Node
 from nmcheck.linearize.differentiable import moments_refusal
+from nmcheck.results import CutError
 
 LINEARIZED = ("two-stage", "published-theorem2", "published-lemma4")
 """Engines that need a ReLU to linearize the network around."""
@@ -21,11 +26,13 @@ class MomentPlan:
         engines: those that can, in the order asked for.
         cut: the ReLU, open or in disguise, that the linearizing ones take; None if none of them runs.
         left_out: why others cannot, by engine.
+        cut_errors: what the choice of the cut was made by; empty unless ``best`` was asked for.
     """
 
     engines: tuple[str, ...]
     cut: Node | None
     left_out: Mapping[str, str]
+    cut_errors: tuple[CutError, ...] = ()
 
     @property
     def reason(self) -> str:
@@ -33,21 +40,28 @@ class MomentPlan:
         return "; ".join(dict.fromkeys(self.left_out.values()))
 
 
-def plan_moments(graph: Graph, engines: tuple[str, ...], wanted_cut: str) -> MomentPlan:
+def plan_moments(case: Case, options: AnalyzeOptions, progress: Progress) -> MomentPlan:
     """Choose the cut, if an engine needs one.
 
     Raises:
-        UsageError: ``wanted_cut`` is not to be had (``choose_cut``).
+        UsageError: the cut asked for is not to be had (``choose_cut``).
     """
+    graph, engines = case.graph, options.engines
     constant = f"the logits '{graph.logits}' are constant, so noise does not move them"
     refusal = constant if graph.logits in graph.constants else moments_refusal(graph)
     if refusal is not None:
         return MomentPlan((), None, dict.fromkeys(engines, refusal))
     linearized = [name for name in engines if name in LINEARIZED]
-    cut = choose_cut(graph, wanted_cut) if linearized else None
-    if not linearized or cut is not None:
-        return MomentPlan(engines, cut, {})
+    if not linearized:
+        return MomentPlan(engines, None, {})
+    errors = cut_errors(case, options, progress) if options.cut == "best" else ()
+    if options.cut == "best":
+        cut = next((graph.by_name[one.node] for one in errors if one.chosen), None)
+    else:
+        cut = choose_cut(graph, options.cut)
+    if cut is not None:
+        return MomentPlan(engines, cut, {}, errors)
     reason = no_cut_reason(graph)
     return MomentPlan(
-        tuple(name for name in engines if name not in LINEARIZED), None, dict.fromkeys(linearized, reason)
+        tuple(name for name in engines if name not in LINEARIZED), None, dict.fromkeys(linearized, reason), errors
     )

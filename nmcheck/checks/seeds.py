@@ -14,6 +14,8 @@ class Purpose(IntEnum):
     NOISE_GAIN = 1
     PROPAGATION = 2
     PROBES = 3
+    AVERAGING = 4
+    CUT = 5
 
 
 def noise_seed(seed: int, purpose: Purpose, index: int, level: int) -> int:

@@ -30,6 +30,13 @@ class Engine(StrEnum):
     LEMMA_4 = "published-lemma4"
 
 
+class Linearizer(StrEnum):
+    """``--linearizer``."""
+
+    TAYLOR = "taylor"
+    AVERAGED = "averaged"
+
+
 class Reference(StrEnum):
     """``--reference``."""
 
@@ -83,10 +90,21 @@ def analyze(
         typer.Option(
             metavar="NODE",
             help="The ReLU the network is linearized around: a node's name, or first or last of those that every path "
-            "to the logits crosses; of all ReLUs if there is none. first and last pass over ReLUs whose matrices would "
-            "take more than 2 GiB.",
+            "to the logits crosses; of all ReLUs if there is none; or best, the one of all ReLUs around which the "
+            "linearized network comes closest to the network, measured on 8 images with 32 noise draws; of errors "
+            "within 5 % of the smallest, the last. first, last and best pass over ReLUs whose matrices would take more "
+            "than 2 GiB.",
         ),
     ] = "last",
+    linearizer: Annotated[
+        Linearizer,
+        typer.Option(
+            metavar="taylor|averaged",
+            help="How the parts around that ReLU are made affine: by their derivatives at the image (the papers' way), "
+            "or by derivatives averaged over 16 noisy inputs, which takes 16 times as long for every noise level, and "
+            "gives far better means.",
+        ),
+    ] = Linearizer.TAYLOR,
     engine: Annotated[
         list[Engine] | None,
         typer.Option(
@@ -175,6 +193,7 @@ def analyze(
         sigmas=tuple(sigma or (0.05, 0.1)),
         noise=noise,
         cut=cut,
+        linearizer=str(linearizer),
         engines=tuple(str(name) for name in engine or (Engine.PROPAGATE, Engine.TWO_STAGE, Engine.THEOREM_2)),
         scale=scale,
         value_range=None if value_range is None else parse_range(value_range),

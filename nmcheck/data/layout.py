@@ -66,6 +66,23 @@ def channel_axis(input_shape: tuple[int, ...], batch_axis: int | None) -> int | 
     return _first_of(input_shape, (axes[0], axes[-1]), ((1, 3), (2, 4)))
 
 
+def image_axes(image_shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """The axes of an image as the data has it that count its rows and its columns.
+
+    Args:
+        image_shape: (H,W), (H,W,C) or (C,H,W), with 1 to 4 channels.
+
+    Returns:
+        None where the shape is no image's.
+    """
+    if len(image_shape) == 2:
+        return 0, 1
+    if len(image_shape) != 3:
+        return None
+    channels = _first_of(image_shape, (2, 0), ((3,), (2, 4), (1,)))
+    return {0: (1, 2), 2: (0, 1), None: None}[channels]
+
+
 def _channels_first(images: Shaped[np.ndarray, "images *stored"]) -> Shaped[np.ndarray, "images *moved"] | None:
     """Colour images as (N,C,H,W), or None if the data are no colour images."""
     if images.ndim != 4:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from nmcheck.affine import AffineMap, AffineReluAffine
@@ -76,8 +77,12 @@ class TwoStageLinearizer:
     def inner_at(self, point: Tensor) -> AffineMap:
         """A and c1."""
         if self._inner is None or not self.inner_is_constant:
-            self._inner = AffineMap(*affine_model(self.before, [(point,)]))
+            self._inner = self.inner_over([point])
         return self._inner
+
+    def inner_over(self, points: Sequence[Tensor]) -> AffineMap:
+        """A and c1, averaged over points."""
+        return AffineMap(*_affine_model(self.before, [(point,) for point in points]))
 
     def outer_at(self, point: Tensor) -> tuple[AffineMap, Tensor | None]:
         """B with c2, and C."""
@@ -87,12 +92,28 @@ class TwoStageLinearizer:
 
     def outer_over(self, points: Sequence[Tensor]) -> tuple[AffineMap, Tensor | None]:
         """B with c2, and C, averaged over points: one vector-Jacobian product of G a logit and point gives all."""
-        units = [torch.relu(self.before(point)) for point in points]
+        weight, bias = _affine_model(self.behind, self._arguments(points))
         if not self.is_skip:
-            return AffineMap(*affine_model(self.behind, [(h,) for h in units])), None
-        weight, bias = affine_model(self.behind, list(zip(points, units, strict=True)))
+            return AffineMap(weight, bias), None
         skip, weight = weight.tensor_split((points[0].numel(),), dim=1)
         return AffineMap(weight, bias), skip
+
+    def outputs(
+        self, point: Tensor, draws: Tensor | None, inputs: Float[Tensor, "batch *shape"]
+    ) -> Float[Tensor, "batch d"]:
+        """The model's logits at other inputs, without its matrices; ``draws`` are not read."""
+        return self.outputs_over([point], inputs)
+
+    def outputs_over(self, points: Sequence[Tensor], inputs: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch d"]:
+        """Logits at other inputs of the model that is averaged over points."""
+        h = torch.relu(_affine_outputs(self.before, [(point,) for point in points], (inputs,)))
+        arguments = (inputs, h) if self.is_skip else (h,)
+        return _affine_outputs(self.behind, self._arguments(points), arguments).flatten(1)
+
+    def _arguments(self, points: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+        """G's, at points."""
+        units = [torch.relu(self.before(point)) for point in points]
+        return list(zip(points, units, strict=True)) if self.is_skip else [(h,) for h in units]
 
 
 def two_stage_at(program: Program, node: Node) -> TwoStageLinearizer:
@@ -112,7 +133,7 @@ def two_stage_at(program: Program, node: Node) -> TwoStageLinearizer:
     return TwoStageLinearizer(program, relu)
 
 
-def affine_model(function: Callable[..., Tensor], points: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor]:
+def _affine_model(function: Callable[..., Tensor], points: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor]:
     """W and b of the affine model W u + b of a function, u its flattened arguments one behind the other.
 
     W is the Jacobian averaged over the points, and b lets the means over the points agree. For one point that is
@@ -126,6 +147,21 @@ def affine_model(function: Callable[..., Tensor], points: Sequence[tuple[Tensor,
 
     value, weight = mean_jacobian(of_flat, flat)
     return weight, value - weight @ torch.stack(flat).mean(dim=0)
+
+
+def _affine_outputs(
+    function: Callable[..., Tensor], points: Sequence[tuple[Tensor, ...]], arguments: tuple[Tensor, ...]
+) -> Tensor:
+    """The model of ``_affine_model`` at a batch of arguments: a Jacobian-vector product for each argument and point."""
+    steps = tuple(
+        batch - torch.stack(parts).mean(dim=0)
+        for batch, parts in zip(arguments, zip(*points, strict=True), strict=True)
+    )
+    outputs = [
+        function(*point) + torch.func.vmap(lambda *step, at=point: torch.func.jvp(function, at, step)[1])(*steps)
+        for point in points
+    ]
+    return torch.stack(outputs).mean(dim=0)
 
 
 def is_affine_between(graph: Graph, source: str, target: str) -> bool:

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.stats
-import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
+_Vector = Float[np.ndarray, " d"]
+_Matrix = Float[np.ndarray, "d d"]
+
 _ORTHANT_POINTS, _ORTHANT_ERROR = 10_000, 1e-4
-# A margin this many deviations above zero flips with probability below 7e-16: it cannot change the result.
-_CERTAIN = 8.0
+# A margin this many deviations above zero flips with probability below 3e-7, less than the integral can see.
+_NEAR = 5.0
+MOST_CONTENDERS = 24
+"""Classes likely enough to be confused with the label that each is worth an integral of its own."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,9 @@ def gaussian_flip_probability(mean: Float[Tensor, " d"], covariance: Float[Tenso
     An estimate: ReLU networks' logits are not Gaussian. The probability that all margins f_label - f_c are positive is
     an orthant probability, integrated by scipy (Genz's method, seeded) to a few 1e-4, and kept between the bounds of
     Bonferroni, max_c P(margin_c <= 0) <= P <= sum_c P(margin_c <= 0), which carry the digits where it is small.
-    Singular covariances are fine; margins without variance decide by their sign, and margins more than 8 deviations
-    above zero are left out (each could add at most 7e-16).
+    Singular covariances are fine; margins without variance decide by their sign, and those more than 5 deviations
+    above zero enter the bounds only (each adds at most 3e-7). Where the bounds differ by less than 1e-5, the upper one
+    is taken.
 
     Args:
         mean: of the logits.
@@ -89,26 +94,20 @@ def gaussian_flip_probability(mean: Float[Tensor, " d"], covariance: Float[Tenso
     Returns:
         A probability; NaN if ``mean`` or ``covariance`` holds one.
     """
-    d = len(mean)
-    if not bool(torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
+    return _flip_probability(_array(mean), _array(covariance), label)
+
+
+def _flip_probability(mean: _Vector, covariance: _Matrix, label: int) -> float:
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         return math.nan
-    others = [c for c in range(d) if c != label]
-    contrast = np.zeros((d - 1, d))
-    contrast[:, label] = 1.0
-    contrast[np.arange(d - 1), others] = -1.0
-    centre = contrast @ mean.detach().double().cpu().numpy()
-    spread = contrast @ covariance.detach().double().cpu().numpy() @ contrast.T
-    deviation = np.sqrt(np.maximum(np.diag(spread), 0.0))
-    if np.any((deviation == 0) & (centre <= 0)):
-        return 1.0
-    open_ = (deviation > 0) & (centre < _CERTAIN * deviation)
-    if not open_.any():
-        return 0.0
-    z = centre[open_] / deviation[open_]
-    if len(z) == 1:
-        return float(scipy.stats.norm.sf(z[0]))
-    correlation = spread[np.ix_(open_, open_)] / np.outer(deviation[open_], deviation[open_])
-    values, vectors = np.linalg.eigh(0.5 * (correlation + correlation.T))
+    z = _margins(mean, covariance, label)
+    single = scipy.stats.norm.sf(z)
+    low, high = float(single.max()), min(1.0, float(single.sum()))
+    near = np.flatnonzero(z < _NEAR)
+    # The integral would not tell more where the bounds agree to a tenth of its own error.
+    if high - low < 0.1 * _ORTHANT_ERROR or not len(near) or low == 1.0:
+        return high
+    values, vectors = np.linalg.eigh(_correlation(covariance, label, near))
     inside = scipy.stats.multivariate_normal(
         # Rounding may have left small negative eigenvalues, which scipy would refuse.
         cov=scipy.stats.Covariance.from_eigendecomposition(  # pyright: ignore[reportArgumentType]
@@ -119,6 +118,66 @@ def gaussian_flip_probability(mean: Float[Tensor, " d"], covariance: Float[Tenso
         maxpts=_ORTHANT_POINTS,
         abseps=_ORTHANT_ERROR,
         releps=_ORTHANT_ERROR,
-    ).cdf(z)
-    single = scipy.stats.norm.sf(z)
-    return float(np.clip(1.0 - inside, single.max(), min(1.0, single.sum())))
+    ).cdf(z[near])
+    return float(np.clip(1.0 - inside, low, high))
+
+
+def gaussian_class_probabilities(
+    mean: Float[Tensor, " d"], covariance: Float[Tensor, "d d"], label: int
+) -> Float[np.ndarray, " d"] | None:
+    """P(class j has the largest logit) for every j if the logits were N(mean, covariance).
+
+    The label's is one less ``gaussian_flip_probability``. The others share that: class j in proportion to the
+    probability that its logit is the largest, by the same orthant integral, or, where that is below the integral's
+    error, to its bound min_i P(f_j >= f_i).
+
+    Args:
+        mean: of the logits, finite.
+        covariance: of the logits, finite.
+        label: the class that is predicted without noise.
+
+    Returns:
+        Probabilities that sum to 1; None if more than ``MOST_CONTENDERS`` classes contend.
+    """
+    m, S = _array(mean), _array(covariance)
+    flip = _flip_probability(m, S, label)
+    weights = scipy.stats.norm.sf(_margins(m, S, label))
+    for j in np.flatnonzero(weights > 0.01 * _ORTHANT_ERROR):
+        weights[j] = scipy.stats.norm.cdf(_margins(m, S, int(j))).min()
+    contenders = np.flatnonzero(weights > _ORTHANT_ERROR)
+    if len(contenders) > MOST_CONTENDERS:
+        return None
+    if len(contenders) > 1:
+        shares = [1.0 - _flip_probability(m, S, int(j)) for j in contenders]
+        if sum(shares) > 0:
+            weights[contenders] = np.clip(shares, 0.0, weights[contenders])
+    total = weights.sum()
+    found = weights * (flip / total) if total > 0 else weights
+    found[label] = 1.0 - found.sum()
+    return found
+
+
+def _margins(mean: _Vector, covariance: _Matrix, label: int) -> Float[np.ndarray, " d"]:
+    """Means of the margins f_label - f_c over their deviations, for every class c; +infinity for the label itself.
+
+    A margin without variance is +-infinity by its sign, minus at 0.
+    """
+    centre = mean[label] - mean
+    variance = covariance[label, label] + covariance.diagonal() - 2.0 * covariance[label]
+    moving = variance > 0
+    z = np.where(moving, centre / np.sqrt(np.where(moving, variance, 1.0)), np.where(centre > 0, math.inf, -math.inf))
+    z[label] = math.inf
+    return z
+
+
+def _correlation(covariance: _Matrix, label: int, classes: Int64[np.ndarray, " k"]) -> Float[np.ndarray, "k k"]:
+    """Of the margins f_label - f_c for some classes c, all of which vary."""
+    cross = covariance[label, classes]
+    spread = covariance[np.ix_(classes, classes)] + covariance[label, label] - cross[:, None] - cross
+    deviation = np.sqrt(spread.diagonal())
+    correlation = spread / np.outer(deviation, deviation)
+    return 0.5 * (correlation + correlation.T)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().double().cpu().numpy()

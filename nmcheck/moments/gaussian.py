@@ -1,7 +1,7 @@
 """Gaussian inputs: x ~ N(mean, sigma^2 S), with S one of the structures noise comes in.
 
-Inputs are flat vectors here; ``sigma`` is in the input's units, and S has none. All structures answer the same three
-questions: what noise of theirs looks like, how a linear map responds to it, and which tangents it has.
+Inputs are flat vectors here; ``sigma`` is in the input's units, and S has none. All structures answer the same
+questions: what noise of theirs looks like, how a linear map responds to it, and how strong it is in each element.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ class NoiseStructure(ABC):
     def deviation(self, n: int) -> Float[Tensor, " n"] | None:
         """Standard deviation of each element where elements are independent, else None."""
 
+    @abstractmethod
+    def variance(self, n: int) -> Float[Tensor, " n"]:
+        """Variance of each element: the diagonal of S."""
+
 
 class Isotropic(NoiseStructure):
     """S = I: independent noise of one strength."""
@@ -50,6 +54,10 @@ class Isotropic(NoiseStructure):
         return weight
 
     def deviation(self, n: int) -> Float[Tensor, " n"]:
+        """Ones."""
+        return torch.ones(n)
+
+    def variance(self, n: int) -> Float[Tensor, " n"]:
         """Ones."""
         return torch.ones(n)
 
@@ -80,6 +88,10 @@ class Diagonal(NoiseStructure):
         """The scale."""
         return self.scale.expand(n)
 
+    def variance(self, n: int) -> Float[Tensor, " n"]:
+        """The squared scale."""
+        return self.scale.square().expand(n)
+
 
 @dataclass(frozen=True)
 class Factored(NoiseStructure):
@@ -106,6 +118,10 @@ class Factored(NoiseStructure):
     def deviation(self, n: int) -> None:
         """None: elements are not independent."""
         return
+
+    def variance(self, n: int) -> Float[Tensor, " n"]:
+        """Sums of squares down F's columns."""
+        return self.factor.square().sum(dim=0)
 
 
 @dataclass(frozen=True)

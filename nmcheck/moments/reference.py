@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import scipy.stats
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nmcheck.errors import UsageError
+from nmcheck.moments.gaussian import GaussianInput
 
 Evaluate = Callable[[Tensor], Tensor]
 """Inputs of shape (batch, n) to outputs of shape (batch, d)."""
@@ -41,6 +42,7 @@ class ReferenceMoments:
         flips: independent samples whose largest output is not ``label``'s.
         flip_trials: how many independent samples there were. Of an antithetic pair only the "+" member counts: the
             two are dependent, and an exact binomial interval over both covers 84 to 86 % instead of 95 %.
+        classes: how many of those trials had each output as their largest.
     """
 
     mean: Float[Tensor, " d"]
@@ -53,12 +55,12 @@ class ReferenceMoments:
     samples: int
     flips: int
     flip_trials: int
+    classes: Int64[Tensor, " d"]
 
 
 def control_variate(
     evaluate: Evaluate,
-    center: Float[Tensor, " n"],
-    sigma: float,
+    x: GaussianInput,
     jacobian: Float[Tensor, "d n"],
     *,
     pairs: int,
@@ -69,7 +71,7 @@ def control_variate(
 ) -> ReferenceMoments:
     """Antithetic pairs with a linear control variate.
 
-    With p = (f+ + f-)/2, o = (f+ - f-)/2, g = J e and v_g = sigma^2 |J|^2 (per output): the mean is mean(p), in which
+    With p = (f+ + f-)/2, o = (f+ - f-)/2, g = J e and v_g = sigma^2 J S J' (per output): the mean is mean(p), in which
     the linear control cancels by itself; the variance is the mean of
 
         c_k = M/(M-1) (p_k - mean p)^2 + o_k^2 - beta^2 (g_k^2 - v_g),
@@ -79,9 +81,8 @@ def control_variate(
 
     Args:
         evaluate: the network.
-        center: the input's mean; noise is cast to its type and device.
-        sigma: standard deviation of the isotropic noise, in the input's units.
-        jacobian: of the outputs at ``center``.
+        x: the input; noise is cast to the type and device of its mean.
+        jacobian: of the outputs at the mean.
         pairs: M, at least 250; the network is evaluated 2 M times.
         label: the class that flips are counted against.
         seed: of the noise. Give every image its own: shared noise would correlate the errors of different images.
@@ -96,28 +97,26 @@ def control_variate(
             f"the control-variate reference was asked for {2 * pairs} samples, too few for a variance's interval; "
             f"ask for at least {2 * LEAST_TERMS}"
         )
-    even, odd, linear = [], [], []
-    flips = 0
-    for noise in _noise(center, sigma, pairs, seed, max(1, batch_size // 2)):
-        plus, minus = evaluate(torch.cat([center + noise, center - noise])).cpu().chunk(2)
-        flips += int((plus.argmax(dim=1) != label).sum())
+    even, odd, linear, winners = [], [], [], []
+    for noise in _noise(x, pairs, seed, max(1, batch_size // 2)):
+        plus, minus = evaluate(torch.cat([x.mean + noise, x.mean - noise])).cpu().chunk(2)
+        winners.append(plus.argmax(dim=1))
         plus, minus = plus.double(), minus.double()
         even.append(0.5 * (plus + minus))
         odd.append(0.5 * (plus - minus))
         linear.append((noise.to(jacobian) @ jacobian.mT).cpu().double())
     p, o, g = torch.cat(even), torch.cat(odd), torch.cat(linear)
-    control = g**2 - sigma**2 * jacobian.double().square().sum(dim=1).cpu()
+    control = g**2 - float(x.sigma) ** 2 * x.structure.response(jacobian.double()).square().sum(dim=1).cpu()
     half = pairs // 2
     beta = torch.cat([_slope(o[half:], g[half:]).expand(half, -1), _slope(o[:half], g[:half]).expand(pairs - half, -1)])
     mean = p.mean(dim=0)
     terms = pairs / (pairs - 1) * (p - mean) ** 2 + o**2 - beta**2 * control
-    return _moments(mean, p, terms, confidence, samples=2 * pairs, flips=flips, flip_trials=pairs)
+    return _moments(mean, p, terms, confidence, torch.cat(winners), label=label, samples=2 * pairs)
 
 
 def plain(
     evaluate: Evaluate,
-    center: Float[Tensor, " n"],
-    sigma: float,
+    x: GaussianInput,
     *,
     samples: int,
     label: int,
@@ -129,8 +128,7 @@ def plain(
 
     Args:
         evaluate: the network.
-        center: the input's mean; noise is cast to its type and device.
-        sigma: standard deviation of the isotropic noise, in the input's units.
+        x: the input; noise is cast to the type and device of its mean.
         samples: n, at least 250.
         label: the class that flips are counted against.
         seed: of the noise; give every image its own.
@@ -146,29 +144,25 @@ def plain(
             f"ask for at least {LEAST_TERMS}"
         )
     outputs = []
-    flips = 0
-    for noise in _noise(center, sigma, samples, seed, batch_size):
-        found = evaluate(center + noise).cpu()
-        flips += int((found.argmax(dim=1) != label).sum())
-        outputs.append(found.double())
-    f = torch.cat(outputs)
+    for noise in _noise(x, samples, seed, batch_size):
+        outputs.append(evaluate(x.mean + noise).cpu())
+    f = torch.cat(outputs).double()
     mean = f.mean(dim=0)
     terms = samples / (samples - 1) * (f - mean) ** 2
-    return _moments(mean, f, terms, confidence, samples=samples, flips=flips, flip_trials=samples)
+    return _moments(mean, f, terms, confidence, torch.cat(outputs).argmax(dim=1), label=label, samples=samples)
 
 
-def _noise(
-    center: Float[Tensor, " n"], sigma: float, vectors: int, seed: int, batch_size: int
-) -> Iterator[Float[Tensor, "_ n"]]:
-    """``vectors`` noise vectors in batches, of the type and device of ``center``."""
+def _noise(x: GaussianInput, vectors: int, seed: int, batch_size: int) -> Iterator[Float[Tensor, "_ n"]]:
+    """``vectors`` noise vectors in batches, of the type and device of the input's mean."""
     generator = torch.Generator().manual_seed(seed)
+    directions = x.structure.directions(x.mean.numel())
     for start in range(0, vectors, batch_size):
         # One call a vector: torch fills a larger tensor in another order, and the batch size would change the noise.
         rows = [
-            torch.randn(center.shape, generator=generator, dtype=torch.float64)
+            torch.randn(directions, generator=generator, dtype=torch.float64)
             for _ in range(min(batch_size, vectors - start))
         ]
-        yield (sigma * torch.stack(rows)).to(center)
+        yield (float(x.sigma) * x.structure.noise(torch.stack(rows))).to(x.mean)
 
 
 def _slope(o: Float[Tensor, "m d"], g: Float[Tensor, "m d"]) -> Float[Tensor, " d"]:
@@ -182,10 +176,10 @@ def _moments(
     mean_terms: Float[Tensor, "m d"],
     variance_terms: Float[Tensor, "m d"],
     confidence: float,
+    winners: Int64[Tensor, " trials"],
     *,
+    label: int,
     samples: int,
-    flips: int,
-    flip_trials: int,
 ) -> ReferenceMoments:
     """Mean and variance with standard errors, and Hall's interval of the variance (Hall 1992, J. R. Stat. Soc. B 54).
 
@@ -209,8 +203,9 @@ def _moments(
         variance_high=variance - variance_se * _hall(gam, -quantile),
         confidence=confidence,
         samples=samples,
-        flips=flips,
-        flip_trials=flip_trials,
+        flips=int((winners != label).sum()),
+        flip_trials=len(winners),
+        classes=torch.bincount(winners, minlength=len(mean)),
     )
 
 

@@ -34,12 +34,22 @@ def moments_tables(entries: tuple[MomentEntry, ...], width: int) -> list[Rendera
     return [
         *parts,
         paragraph(LEGEND),
+        *_baselines(entries),
         *([paragraph(SKIP)] if any(entry.cut_kind == "skip" for entry in entries) else []),
         *_propagation(entries),
         *reasons(record for entry in entries for record in (*entry.per_class, entry.overall)),
         "",
         *flip_table(entries),
     ]
+
+
+def _baselines(entries: tuple[MomentEntry, ...]) -> list[Text]:
+    """Which engines are no estimates, and why."""
+    why: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.baseline is not None and entry.engine not in (names := why.setdefault(entry.baseline, [])):
+            names.append(entry.engine)
+    return [paragraph(f"Baseline {', '.join(names)}: {reason}.") for reason, names in why.items()]
 
 
 def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
@@ -122,9 +132,11 @@ def _beside(engines: list[MomentEntry], width: int, title: str) -> list[Renderab
 
 
 def _engine_table(entry: MomentEntry, *, with_class: bool) -> Table:
-    cut = "" if entry.cut is None else f", {entry.cut_kind} at {escape(entry.cut)}"
+    averaged = ", averaged" if entry.linearizer == "averaged" else ""
+    cut = "" if entry.cut is None else f"{averaged}, {entry.cut_kind} at {escape(entry.cut)}"
     names = ("class",) if with_class else ()
-    table = new_table(f"{entry.engine}{cut}", *names, *MEASURES, names=len(names))
+    baseline = "" if entry.baseline is None else " (baseline, not an estimate)"
+    table = new_table(f"{entry.engine}{cut}{baseline}", *names, *MEASURES, names=len(names))
     for position, row in enumerate(entry.per_class):
         label = (str(row.class_),) if with_class else ()
         last = position == len(entry.per_class) - 1

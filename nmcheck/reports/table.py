@@ -7,6 +7,8 @@ from rich.panel import Panel
 from rich.text import Text
 
 from nmcheck.reports.bounds_table import bounds_tables
+from nmcheck.reports.cuts_table import cuts_table
+from nmcheck.reports.flips_table import flips_tables
 from nmcheck.reports.layout import PIPE_WIDTH, draw, header, paragraph
 from nmcheck.reports.moments_table import moments_tables
 from nmcheck.reports.normalization_table import normalization_table
@@ -43,6 +45,7 @@ def _header(report: Report) -> Panel:
         ("input", f"{' x '.join(map(str, model.input_shape))}, {model.classes} classes"),
         ("data", f"{data.name}: {data.selection}  (sha256 {data.sha256[:16]})"),
         ("scale", f"{data.scale}, {SCALE_SOURCES[data.scale_source]}"),
+        *([("noise", report.noise.description)] if report.noise.kind != "isotropic" else []),
         ("accuracy", _accuracy(report)),
         (
             "execution",
@@ -69,7 +72,13 @@ def _moments(report: Report, width: int) -> list[RenderableType]:
     if not report.moments:
         return [paragraph(f"Tightness per class: no moments. {report.moments_reason or 'None were asked for.'}")]
     left_out = [paragraph(f"Not run: {one.engine}: {one.reason.rstrip('.')}.") for one in report.moments_left_out]
-    return [*moments_tables(report.moments, width), *left_out]
+    return [
+        *cuts_table(report.cut_errors),
+        *moments_tables(report.moments, width),
+        *left_out,
+        "",
+        *flips_tables(report.flips, report.moments),
+    ]
 
 
 def _bounds(report: Report) -> list[RenderableType]:

@@ -1,6 +1,7 @@
 """Frozen records of what an analysis found, and the schema of the report they make up."""
 
 from nmcheck.results.bounds import AttackEntry, BoundsEntry, LayerBounds, RadiusEntry, SampleBounds
+from nmcheck.results.cuts import CutError, LevelError
 from nmcheck.results.flips import (
     ClassFlipEstimate,
     ClassFlips,
@@ -34,6 +35,7 @@ __all__ = [
     "ClassMoments",
     "ConfusionRow",
     "ConsistencyEntry",
+    "CutError",
     "DataEntry",
     "EstimatedFlips",
     "FlipEntry",
@@ -43,6 +45,7 @@ __all__ = [
     "LayerBounds",
     "LayerGain",
     "LeftOut",
+    "LevelError",
     "LinearizedNode",
     "ModelEntry",
     "MomentEntry",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nmcheck.results.bounds import BoundsEntry
+from nmcheck.results.cuts import CutError
 from nmcheck.results.flips import SampledFlips
 from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import LeftOut, MomentEntry
@@ -28,6 +29,7 @@ class Report(Record):
         moments: one entry per noise level, engine and cut.
         moments_reason: why there are none.
         moments_left_out: engines asked for that cannot run on this model, while others do.
+        cut_errors: the ReLUs that ``--cut best`` compared, in order; empty unless it was asked for.
         flips: how often noise changes the predicted class, one entry per noise level; empty without moments. What
             engines estimate of it stands in their entries.
         bounds: one entry per norm and input domain.
@@ -48,6 +50,7 @@ class Report(Record):
     moments: tuple[MomentEntry, ...] | None
     moments_reason: str | None = None
     moments_left_out: tuple[LeftOut, ...] = ()
+    cut_errors: tuple[CutError, ...] = ()
     flips: tuple[SampledFlips, ...] = ()
     bounds: tuple[BoundsEntry, ...] | None
     bounds_reason: str | None = None

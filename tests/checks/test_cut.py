@@ -60,7 +60,7 @@ def test_no_relu_is_no_error(tmp_path: Path) -> None:
 def test_other_names_are_refused_with_all_relus_in_order(graph: Graph, wanted: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         choose_cut(graph, wanted)
-    assert str(caught.value).endswith(f"choose first, last or one of: {', '.join(RELUS)}.")
+    assert str(caught.value).endswith(f"choose first, last, best or one of: {', '.join(RELUS)}.")
 
 
 def test_relus_that_do_not_fit_are_passed_over_or_refused_by_name(
@@ -104,7 +104,7 @@ def test_relus_in_disguise_are_cuts_and_a_true_cut_goes_first(tmp_path: Path) ->
     graph = disguised(tmp_path)
     assert [chosen(graph, name) for name in ("leaky", "floor", "relu6")] == ["leaky", "floor", "relu6"]
     assert (chosen(graph, "first"), chosen(graph, "last")) == ("floor", "floor")
-    with pytest.raises(UsageError, match=r"choose first, last or one of: leaky, floor, relu6\.$"):
+    with pytest.raises(UsageError, match=r"choose first, last, best or one of: leaky, floor, relu6\.$"):
         choose_cut(graph, "nowhere")
 
 

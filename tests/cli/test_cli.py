@@ -46,7 +46,7 @@ def analyze(*arguments, failure=None) -> tuple[int, Any]:
 def test_defaults_reach_the_analysis():
     code, options = analyze()
     assert code == 0
-    assert (options.sigmas, options.cut) == ((0.05, 0.1), "last")
+    assert (options.sigmas, options.cut, options.linearizer) == ((0.05, 0.1), "last", "taylor")
     assert options.engines == ("propagate", "two-stage", "published-theorem2")
     assert (options.seed, options.samples, options.reference_samples) == (0, 100, 1000)
     assert (options.scale, options.value_range, options.device) == (None, None, "auto")
@@ -55,13 +55,16 @@ def test_defaults_reach_the_analysis():
 def test_every_option_reaches_the_analysis():
     code, options = analyze(
         "--sigma", "0.3", "--sigma", "0.01", "--cut", "relu1", "--engine", "published-lemma4", "--scale", "byte",
-        "--range", "-1:1", "--seed", "7", "--samples", "20", "--reference-samples", "500", "--device", "cpu", "--residual-samples", "64", "--second-order",
+        "--range", "-1:1", "--seed", "7", "--samples", "20", "--reference-samples", "500", "--device", "cpu",
+        "--residual-samples", "64", "--second-order",
     )  # fmt: skip
     assert code == 0
     assert (options.sigmas, options.cut, options.engines) == ((0.3, 0.01), "relu1", ("published-lemma4",))
     assert (options.scale, options.value_range) == ("byte", (-1.0, 1.0))
     assert (options.seed, options.samples, options.reference_samples, options.device) == (7, 20, 500, "cpu")
     assert (options.residual_samples, options.second_order) == (64, True)
+    _, options = analyze("--cut", "best", "--linearizer", "averaged")
+    assert (options.cut, options.linearizer) == ("best", "averaged")
 
 
 def test_typers_own_runner_sees_the_same():
@@ -96,6 +99,7 @@ def test_quiet_says_nothing_on_stderr(capsys):
         ("--sigma", "inf"),
         ("--sigma", "much"),
         ("--engine", "guess"),
+        ("--linearizer", "newton"),
         ("--format", "xml"),
         ("--device", "tpu"),
         ("--samples", "0"),

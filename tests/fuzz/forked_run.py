@@ -92,7 +92,9 @@ def run_forked(words: Sequence[str], folder: Path) -> Run:
     sys.stdout.flush()
     sys.stderr.flush()
     own = _resident()
-    for _ in range(_TRIES):
+    tries = 0
+    while True:
+        tries += 1
         start = time.perf_counter()
         child = os.fork()
         if child == 0:
@@ -100,7 +102,8 @@ def run_forked(words: Sequence[str], folder: Path) -> Run:
         _, status, usage = os.wait4(child, 0)
         seconds = time.perf_counter() - start
         busy = usage.ru_utime + usage.ru_stime
-        if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM and busy < SECONDS / 2):
+        starved = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM and busy < SECONDS / 2
+        if not starved or tries == _TRIES:
             break
     stderr = err.read_bytes().decode("utf-8", "replace")
     lines = stderr.strip().splitlines()

@@ -28,9 +28,7 @@ def scores(network: AffineReluAffine, images: Tensor) -> list[float]:
             x = GaussianInput(image, sigma)
             analytic.append((output_mean(network, x, gram), output_variance(network, x, gram)))
             jacobian = network.jacobian(image)
-            run = control_variate(
-                network, image, sigma, jacobian, pairs=PAIRS, label=0, seed=1000 * level + row, batch_size=1000
-            )
+            run = control_variate(network, x, jacobian, pairs=PAIRS, label=0, seed=1000 * level + row, batch_size=1000)
             sampled.append((run.mean, run.mean_se, run.variance, run.variance_se))
         mean, variance = (torch.stack(column).numpy() for column in zip(*analytic, strict=True))
         reference = SampledMoments(*(torch.stack(column).numpy() for column in zip(*sampled, strict=True)))

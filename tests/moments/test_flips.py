@@ -5,7 +5,13 @@ import pytest
 import scipy.stats
 import torch
 
-from nmcheck.moments.flips import clopper_pearson, gaussian_flip_probability, pooled_clopper_pearson
+from nmcheck.moments.flips import (
+    MOST_CONTENDERS,
+    clopper_pearson,
+    gaussian_class_probabilities,
+    gaussian_flip_probability,
+    pooled_clopper_pearson,
+)
 
 
 @pytest.mark.parametrize(("flips", "trials"), [(0, 50), (1, 50), (17, 500), (50, 50), (0, 1)])
@@ -99,3 +105,67 @@ def test_a_rare_flip_keeps_its_digits(gap: float) -> None:
     x = np.linspace(-12, 12, 20_001)
     exact = np.trapezoid(scipy.stats.norm.pdf(x) * -np.expm1(3 * scipy.stats.norm.logcdf(x + gap)), x)
     assert exact / 3 <= found <= 1.2 * exact
+
+
+def sampled_classes(mean: torch.Tensor, factor: torch.Tensor, count: int = 300_000) -> np.ndarray:
+    normals = torch.randn(count, factor.shape[1], generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    winners = (mean + normals @ factor.mT).argmax(dim=1)
+    return torch.bincount(winners, minlength=len(mean)).numpy() / count
+
+
+@pytest.mark.parametrize("lead", [0.0, 2.0, 5.0])
+@pytest.mark.parametrize("rank", [3, 10])
+def test_class_probabilities_agree_with_sampling(rank: int, lead: float) -> None:
+    generator = torch.Generator().manual_seed(rank)
+    factor = torch.randn(10, rank, generator=generator, dtype=torch.float64)
+    mean = torch.randn(10, generator=generator, dtype=torch.float64)
+    mean[4] = mean.max() + lead
+    covariance = factor @ factor.mT
+    found = gaussian_class_probabilities(mean, covariance, 4)
+    assert found is not None
+    expected = sampled_classes(mean, factor)
+    assert (np.abs(found - expected) < 4.5 * np.sqrt(expected * (1 - expected) / 300_000) + 6e-4).all()
+    assert found.sum() == pytest.approx(1.0, abs=1e-12)
+    assert (found >= 0).all()
+    assert 1 - found[4] == pytest.approx(gaussian_flip_probability(mean, covariance, 4), abs=1e-12)
+
+
+def test_class_probabilities_of_independent_logits_keep_small_digits() -> None:
+    """By quadrature: P(j wins) = integral of phi(x - mu_j) prod_i Phi(x - mu_i)."""
+    mean = np.array([6.0, 0.5, 0.0, -1.0])
+    x = np.linspace(-12, 20, 40_001)
+    cdf = scipy.stats.norm.cdf(x[:, None] - mean)
+    exact = [
+        np.trapezoid(scipy.stats.norm.pdf(x - mean[j]) * np.delete(cdf, j, axis=1).prod(axis=1), x) for j in range(4)
+    ]
+    found = gaussian_class_probabilities(torch.from_numpy(mean), torch.eye(4, dtype=torch.float64), 0)
+    assert found is not None
+    assert found[1:] == pytest.approx(exact[1:], rel=0.05)
+
+
+def test_class_probabilities_without_noise_or_of_too_many_classes() -> None:
+    mean, none = torch.tensor([2.0, 3.0, 0.0]), torch.zeros(3, 3)
+    assert gaussian_class_probabilities(mean, none, 1) == pytest.approx([0, 1, 0])
+    # The mean may move the largest logit for certain.
+    assert gaussian_class_probabilities(mean, none, 0) == pytest.approx([0, 1, 0])
+    many = MOST_CONTENDERS + 2
+    assert gaussian_class_probabilities(torch.zeros(many), torch.eye(many), 0) is None
+    assert gaussian_class_probabilities(torch.zeros(many - 1), torch.eye(many - 1), 0) is not None
+    far = torch.full((many,), -30.0)
+    far[[3, 5]] = 0.0
+    found = gaussian_class_probabilities(far, torch.eye(many), 3)
+    assert found is not None
+    assert found[[3, 5]] == pytest.approx([0.5, 0.5], abs=1e-3)
+
+
+@pytest.mark.parametrize("classes", [400])
+def test_many_far_classes_add_up(classes: int) -> None:
+    """Each so far away that the integral leaves it out, together seen by their sum."""
+    mean = torch.zeros(classes, dtype=torch.float64)
+    mean[0] = 5.5 * math.sqrt(2)
+    found = gaussian_flip_probability(mean, torch.eye(classes, dtype=torch.float64), 0)
+    x = np.linspace(-12, 12, 20_001)
+    exact = np.trapezoid(
+        scipy.stats.norm.pdf(x) * -np.expm1((classes - 1) * scipy.stats.norm.logcdf(x + float(mean[0]))), x
+    )
+    assert exact <= found <= 1.2 * exact

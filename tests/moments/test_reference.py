@@ -12,6 +12,7 @@ from nmcheck.moments.reference import ReferenceMoments, control_variate, plain
 
 SIGMA = 0.8
 CENTRE = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64)
+INPUT = GaussianInput(CENTRE, SIGMA)
 
 
 def small_network() -> AffineReluAffine:
@@ -31,9 +32,9 @@ def truth(network: AffineReluAffine) -> tuple[Tensor, Tensor]:
 def sampled(method: str, seed: int, batch_size: int = 512) -> ReferenceMoments:
     network = small_network()
     if method == "plain":
-        return plain(network, CENTRE, SIGMA, samples=500, label=0, seed=seed, batch_size=batch_size)
+        return plain(network, INPUT, samples=500, label=0, seed=seed, batch_size=batch_size)
     return control_variate(
-        network, CENTRE, SIGMA, network.jacobian(CENTRE), pairs=250, label=0, seed=seed, batch_size=batch_size
+        network, INPUT, network.jacobian(CENTRE), pairs=250, label=0, seed=seed, batch_size=batch_size
     )
 
 
@@ -57,8 +58,8 @@ def test_estimates_are_unbiased_and_their_intervals_cover(method: str) -> None:
 
 def test_control_variate_is_the_sharper_of_the_two_where_the_network_is_nearly_linear() -> None:
     network = small_network()
-    pairs = control_variate(network, CENTRE, 0.02, network.jacobian(CENTRE), pairs=500, label=0, seed=0)
-    single = plain(network, CENTRE, 0.02, samples=1000, label=0, seed=0)
+    pairs = control_variate(network, GaussianInput(CENTRE, 0.02), network.jacobian(CENTRE), pairs=500, label=0, seed=0)
+    single = plain(network, GaussianInput(CENTRE, 0.02), samples=1000, label=0, seed=0)
     assert (pairs.mean_se < 0.3 * single.mean_se).all()
     assert (pairs.variance_se < 0.6 * single.variance_se).all()
     assert pairs.samples == single.samples == 1000
@@ -66,7 +67,7 @@ def test_control_variate_is_the_sharper_of_the_two_where_the_network_is_nearly_l
 
 def test_a_linear_network_is_known_without_error() -> None:
     weight = torch.tensor([[1.0, -2.0, 0.5]], dtype=torch.float64)
-    run = control_variate(lambda x: x @ weight.mT, CENTRE, SIGMA, weight, pairs=250, label=0, seed=3)
+    run = control_variate(lambda x: x @ weight.mT, INPUT, weight, pairs=250, label=0, seed=3)
     torch.testing.assert_close(run.mean, weight @ CENTRE, rtol=0, atol=1e-14)
     torch.testing.assert_close(run.variance, SIGMA**2 * weight.square().sum(1), rtol=1e-12, atol=0)
     assert float(run.variance_se[0]) < 1e-12
@@ -76,7 +77,7 @@ def test_any_jacobian_is_valid_even_zero() -> None:
     network = small_network()
     _, variance = truth(network)
     zero = torch.zeros(2, 3, dtype=torch.float64)
-    run = control_variate(network, CENTRE, SIGMA, zero, pairs=2000, label=0, seed=0)
+    run = control_variate(network, INPUT, zero, pairs=2000, label=0, seed=0)
     assert ((run.variance - variance) / run.variance_se).abs().max() < 3.5
 
 
@@ -97,7 +98,7 @@ def test_flips_are_counted_on_independent_samples_only() -> None:
         seen.append(x)
         return network(x)
 
-    run = control_variate(watched, CENTRE, SIGMA, network.jacobian(CENTRE), pairs=300, label=1, seed=2, batch_size=600)
+    run = control_variate(watched, INPUT, network.jacobian(CENTRE), pairs=300, label=1, seed=2, batch_size=600)
     assert len(seen) == 1
     plus, minus = seen[0].chunk(2)
     torch.testing.assert_close(plus + minus, 2 * CENTRE.expand(300, 3))
@@ -113,7 +114,7 @@ def test_noise_has_the_type_of_the_input() -> None:
         return x
 
     eye = torch.eye(3)
-    run = control_variate(evaluate, CENTRE.float(), SIGMA, eye, pairs=250, label=0, seed=0)
+    run = control_variate(evaluate, GaussianInput(CENTRE.float(), SIGMA), eye, pairs=250, label=0, seed=0)
     assert set(seen) == {torch.float32}
     assert run.mean.dtype == run.variance.dtype == torch.float64
 
@@ -121,6 +122,6 @@ def test_noise_has_the_type_of_the_input() -> None:
 def test_too_few_samples_are_refused() -> None:
     network = small_network()
     with pytest.raises(UsageError, match="at least 500"):
-        control_variate(network, CENTRE, SIGMA, network.jacobian(CENTRE), pairs=249, label=0, seed=0)
+        control_variate(network, INPUT, network.jacobian(CENTRE), pairs=249, label=0, seed=0)
     with pytest.raises(UsageError, match="at least 250"):
-        plain(network, CENTRE, SIGMA, samples=249, label=0, seed=0)
+        plain(network, INPUT, samples=249, label=0, seed=0)

@@ -7,7 +7,7 @@ import made_up_report
 import pytest
 
 import nmcheck.reports
-from nmcheck.reports.numbers import significant, with_error
+from nmcheck.reports.numbers import MISSING, significant, with_error
 from nmcheck.reports.table import to_table
 
 WIDTHS = [20, 60, 80, 100, 120, 160, 300]
@@ -55,6 +55,26 @@ def test_rows_of_a_class_line_up():
     for first, second in zip(*(entry.per_class for entry in report.moments), strict=True):
         cells = [with_error(row.mean_er, row.mean_er_se) for row in (first, second)]
         assert any(line.startswith(f"{first.class_} ") and all(cell in line for cell in cells) for line in lines)
+
+
+def test_the_cuts_compared_are_shown_and_the_averaged_linearizer_is_named():
+    report = made_up_report.report()
+    text = to_table(report, 200)
+    table = text[text.index("Linearization error by cut") :].split("\n")
+    sigmas, header = table[1].split(), table[2].split()
+    assert sigmas == ["sigma", "sigma", "fits", "in"]
+    assert header == ["node", "kind", "units", "0.05", "0.1", "mean", "memory", "chosen"]
+    assert [line.split() for line in table[4:7]] == [
+        ["node_relu", "cut", "802,816", MISSING, MISSING, MISSING, "no"],
+        ["node_relu_1", "cut", "1,568", "0.799", "0.804", "0.794", "yes"],
+        ["node_relu_2", "cut", "256", "0.795", "0.800", "0.790", "yes", "yes"],
+    ]
+    assert text.count("so the matrix A takes 900 GiB") == 1
+    assert "Linearization error by cut" not in to_table(replace(report, cut_errors=()), 200)
+    assert report.moments
+    assert "averaged" not in text.split("Tightness")[1]
+    averaged = replace(report, moments=tuple(replace(entry, linearizer="averaged") for entry in report.moments))
+    assert "two-stage, averaged, cut at node_relu" in to_table(averaged, 200)
 
 
 def test_words_are_honest():

@@ -22,9 +22,8 @@ def activation(step: PiecewiseLinearStep | SmoothStep, value: Value) -> Passed:
         rule = piecewise_linear(step, value.mean, sd)
     else:
         rule = smooth(step, value.mean, sd)
-    output = Value(
-        rule.mean, value.tangents.scaled(rule.gate), value.linear * rule.gate, torch.func.vmap(step.function)(value.actual)
-    )
+    actual = torch.func.vmap(step.function)(value.actual)
+    output = Value(rule.mean, value.tangents.scaled(rule.gate), value.linear * rule.gate, actual)
 
     def pull(cotangents: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (cotangents[0] * rule.gate,)

@@ -136,8 +136,8 @@ def random_directions(
 ) -> tuple[int, int] | None:
     """How many random directions and samples an input is propagated with; None where a tangent for each direction fits.
 
-    Both are even and, as far as they would not fit the budget, half of it each. They do not fall below ``LEAST_RANDOM``,
-    even where that is more than the budget.
+    Both are even and, as far as they would not fit the budget, half of it each. They do not fall below
+    ``LEAST_RANDOM``, even where that is more than the budget.
     """
     n, size = x.mean.numel(), x.mean.element_size()
     independent = x.structure.deviation(n) is not None
