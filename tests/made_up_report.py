@@ -133,6 +133,7 @@ def moment_entry(sigma: float, engine: str, classes: int = 10) -> MomentEntry:
         reference=ReferenceEntry(
             method="control-variate",
             n=1000,
+            pilot=500,
             execution="onnxruntime 1.31.1",
             floor=FloorEntry(mean_er=0.00212, var_er=0.0211),
         ),

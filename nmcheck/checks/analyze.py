@@ -13,9 +13,10 @@ from nmcheck.checks.moment_entries import moment_entries
 from nmcheck.checks.moments import run_moments
 from nmcheck.checks.noise import noise_entry
 from nmcheck.checks.normalization import normalization_entries, normalization_nodes
-from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.checks.options import LEAST_REFERENCE_SAMPLES, AnalyzeOptions
 from nmcheck.checks.plan import plan_moments
 from nmcheck.checks.progress import Progress, SilentProgress
+from nmcheck.checks.reference_run import reference_counts
 from nmcheck.checks.sampling import sampled_network
 from nmcheck.checks.scales import scale_warnings
 from nmcheck.data import describe_selection
@@ -25,6 +26,10 @@ from nmcheck.results import DataEntry, LeftOut, ModelEntry, Report, ToolEntry
 
 FEATURES = "The data are vectors in units of their own, so noise levels and radii are in those units, not in pixels."
 AVERAGED = "The linearizations around the cut are averages over {points} noisy inputs an image and noise level."
+CHOSEN = (
+    "The reference's samples were chosen for a noise floor of {floor:g} by a pilot run of {pilot} samples an image at "
+    "each noise level, which were thrown away."
+)
 PROBED = (
     "diagonal has no rule for these layers and tells their squared slopes by {probes} random probes an image, to about "
     "18 % an element: {nodes}."
@@ -58,8 +63,10 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
     moments, flips, probed = None, (), ()
     if plan.engines:
         network = sampled_network(case, session)
+        with progress.stage("Number of reference samples", len(case.pixels)) as advance:
+            counts = reference_counts(case, options, network, advance)
         with progress.stage("Moments and their reference", len(case.pixels)) as advance:
-            runs = run_moments(case, options, plan, network, advance)
+            runs = run_moments(case, options, plan, network, counts=counts, advance=advance)
         moments = moment_entries(case, options, runs, network)
         flips = tuple(sampled_flips(case, sigma, runs.references[sigma]) for sigma in options.sigmas)
         probed = tuple(dict.fromkeys(node for run in runs.engines.values() for node in run.probed))
@@ -92,10 +99,15 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
                 if plan.cut and options.linearizer == "averaged"
                 else []
             ),
+            *([] if options.reference_error is None else [_chosen(options.reference_error)]),
             *([PROBED.format(nodes=", ".join(probed), probes=PROBES)] if probed else []),
         ),
         seconds=time.perf_counter() - start,
     )
+
+
+def _chosen(floor: float) -> str:
+    return CHOSEN.format(floor=floor, pilot=LEAST_REFERENCE_SAMPLES)
 
 
 def _model(case: Case) -> ModelEntry:

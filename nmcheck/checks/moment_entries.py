@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import astuple
 from typing import Any
 
 import numpy as np
+import torch
 
 from nmcheck.checks.case import Case
 from nmcheck.checks.engines import BASELINES, INDEPENDENT
 from nmcheck.checks.flip_entries import estimated_flips
-from nmcheck.checks.moments import EngineRun, MomentRuns, infinite_outputs, stacked
-from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.checks.moments import EngineRun, MomentRuns, infinite_outputs
+from nmcheck.checks.options import LEAST_REFERENCE_SAMPLES, AnalyzeOptions
 from nmcheck.checks.plan import LINEARIZED
 from nmcheck.checks.propagation_entry import propagation_entry
+from nmcheck.checks.reference_run import sampled_moments
 from nmcheck.checks.sampling import SampledNetwork
 from nmcheck.moments.flips import FlipInterval, pooled_clopper_pearson
-from nmcheck.moments.reference import ReferenceMoments
 from nmcheck.moments.tightness import SampledMoments, Tightness, floor, overall, per_class
 from nmcheck.results import (
     ClassMoments,
@@ -45,14 +45,15 @@ def moment_entries(
     linearizer = "averaged" if options.linearizer == "averaged" else "taylor"
     for sigma in options.sigmas:
         references = runs.references[sigma]
-        sampled = _sampled(references)
+        sampled = sampled_moments(references)
         if not all(np.isfinite(array).all() for array in astuple(sampled)):
             raise infinite_outputs(case, sigma)
         flips = pooled_clopper_pearson((found.flips, found.flip_trials) for found in references)
         lowest = floor(sampled)
         reference = ReferenceEntry(
             method="plain" if options.reference == "plain" else "control-variate",
-            n=options.reference_samples,
+            n=references[0].samples,
+            pilot=0 if options.reference_error is None else LEAST_REFERENCE_SAMPLES,
             execution=network.description,
             floor=FloorEntry(mean_er=lowest.mean_er, var_er=lowest.var_er),
         )
@@ -83,18 +84,9 @@ def moment_entries(
     return tuple(entries)
 
 
-def _sampled(references: Iterable[ReferenceMoments]) -> SampledMoments:
-    found = list(references)
-    return SampledMoments(
-        mean=stacked([one.mean for one in found]),
-        mean_se=stacked([one.mean_se for one in found]),
-        variance=stacked([one.variance for one in found]),
-        variance_se=stacked([one.variance_se for one in found]),
-    )
-
-
 def _arrays(run: EngineRun) -> tuple[np.ndarray, np.ndarray]:
-    return stacked([one.mean for one in run.moments]), stacked([one.variance for one in run.moments])
+    mean, variance = ([getattr(one, name) for one in run.moments] for name in ("mean", "variance"))
+    return torch.stack(mean).cpu().numpy(), torch.stack(variance).cpu().numpy()
 
 
 def _per_class(run: EngineRun, sampled: SampledMoments, rounding: float) -> tuple[ClassMoments, ...]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from nmcheck.checks.case import Case
 from nmcheck.checks.engines import MOMENTS, LogitMoments
 from nmcheck.checks.image_model import ImageModel
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import LINEARIZED, MomentPlan
+from nmcheck.checks.reference_run import sample_reference
 from nmcheck.checks.sampling import SINGLE, SampledNetwork
 from nmcheck.checks.seeds import Purpose, noise_seed
 from nmcheck.errors import ModelError
@@ -26,7 +26,7 @@ from nmcheck.moments.diagonal import propagate_diagonal
 from nmcheck.moments.flips import gaussian_class_probabilities, gaussian_flip_probability
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.propagation.propagate import Propagated, propagate
-from nmcheck.moments.reference import ReferenceMoments, control_variate, plain
+from nmcheck.moments.reference import ReferenceMoments
 from nmcheck.steps import Network
 
 
@@ -83,12 +83,26 @@ Propagation = Callable[[GaussianInput, int], Propagated]
 
 
 def run_moments(
-    case: Case, options: AnalyzeOptions, plan: MomentPlan, network: SampledNetwork, advance: Callable[[int], None]
+    case: Case,
+    options: AnalyzeOptions,
+    plan: MomentPlan,
+    network: SampledNetwork,
+    *,
+    counts: Mapping[float, int],
+    advance: Callable[[int], None],
 ) -> MomentRuns:
     """Run every engine and the reference at every image and noise level.
 
     The reference's control variate takes the best derivative at hand: the one averaged over the noise if moments are
     propagated, else that of the model around the cut, else the one at the image.
+
+    Args:
+        case: the network, the images and what the noise is like.
+        options: noise levels, engines and seeds.
+        plan: which engines run.
+        network: what the reference samples.
+        counts: samples an image of the reference, by noise level.
+        advance: told of each image done.
     """
     linearizer = None if plan.cut is None else LINEARIZERS[options.linearizer](case.double, plan.cut)
     steps = _steps(case, network) if {"propagate", "diagonal"} & set(plan.engines) else None
@@ -130,7 +144,15 @@ def run_moments(
                     slope = moved.jacobian.to(flat)
             seed = noise_seed(options.seed, Purpose.REFERENCE, position, level)
             references[sigma].append(
-                _reference(options, network, of_image.slope if slope is None else slope, x, label=label, seed=seed)
+                sample_reference(
+                    options,
+                    network,
+                    of_image.slope if slope is None else slope,
+                    x,
+                    samples=counts[sigma],
+                    label=label,
+                    seed=seed,
+                )
             )
         advance(1)
     kind = None if linearizer is None else "skip" if linearizer.is_skip else "cut"
@@ -173,15 +195,6 @@ def _propagation(steps: _Steps, options: AnalyzeOptions) -> Propagation:
     return lambda x, seed: run(steps.input_of(x), seed=seed)
 
 
-def _reference(
-    options: AnalyzeOptions, network: SampledNetwork, slope: Tensor, x: GaussianInput, *, label: int, seed: int
-) -> ReferenceMoments:
-    samples = options.reference_samples
-    if options.reference == "plain":
-        return plain(network.evaluate, x, samples=samples, label=label, seed=seed)
-    return control_variate(network.evaluate, x, slope, pairs=samples // 2, label=label, seed=seed)
-
-
 def seconds_per_forward(case: Case, batch: int = 64, repeats: int = 5) -> float:
     """Median time of one image in a batch of 64, by which costs are stated in forward passes."""
     images = case.images[torch.arange(batch) % len(case.images)].float()
@@ -191,8 +204,3 @@ def seconds_per_forward(case: Case, batch: int = 64, repeats: int = 5) -> float:
         case.single(images)
         times.append((time.perf_counter() - start) / batch)
     return float(np.median(times[1:]))
-
-
-def stacked(values: Sequence[Tensor]) -> np.ndarray:
-    """One row an image."""
-    return torch.stack(list(values)).cpu().numpy()

@@ -38,6 +38,7 @@ class AnalyzeOptions:
         samples: how many images to use, stratified by class.
         reference: how the moments compared with are sampled, of ``REFERENCES``.
         reference_samples: samples an image and noise level of the reference; even.
+        reference_error: floor of E_r to choose their number by instead, from a pilot run.
         residual_samples: noisy inputs by which ``propagate`` tells what is not linear in the noise.
         second_order: whether ``propagate`` sums that part of the covariance over pairs of elements instead.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -60,6 +61,7 @@ class AnalyzeOptions:
     samples: int = 100
     reference: str = "control-variate"
     reference_samples: int = 1000
+    reference_error: float | None = None
     residual_samples: int = 128
     second_order: bool = False
     device: str = "auto"
@@ -100,6 +102,10 @@ class AnalyzeOptions:
             raise UsageError(
                 f"--reference-samples must be even and at least {LEAST_REFERENCE_SAMPLES} (the samples come in "
                 f"antithetic pairs, and the variance's interval needs 250 of them), not {self.reference_samples}."
+            )
+        if self.reference_error is not None and not (math.isfinite(self.reference_error) and self.reference_error > 0):
+            raise UsageError(
+                f"--reference-error must be a positive number, not {self.reference_error}; try --reference-error 0.02."
             )
         if self.averaging_points < 2 or self.averaging_points % 2:
             raise UsageError(

@@ -16,6 +16,7 @@ class Purpose(IntEnum):
     PROBES = 3
     AVERAGING = 4
     CUT = 5
+    PILOT = 6
 
 
 def noise_seed(seed: int, purpose: Purpose, index: int, level: int) -> int:

@@ -157,6 +157,15 @@ def analyze(
         int,
         typer.Option(metavar="N", help="Noise samples per image of the Monte Carlo reference; even, and at least 500."),
     ] = 1000,
+    reference_error: Annotated[
+        float | None,
+        typer.Option(
+            metavar="E",
+            help="Choose that number instead, for each noise level, so that the reference's own error, its floor, is "
+            "about E: by a pilot run of 500 samples an image, which are thrown away.",
+            show_default=False,
+        ),
+    ] = None,
     residual_samples: Annotated[
         int,
         typer.Option(
@@ -201,6 +210,7 @@ def analyze(
         samples=samples,
         reference=str(reference),
         reference_samples=reference_samples,
+        reference_error=reference_error,
         residual_samples=residual_samples,
         second_order=second_order,
         device=str(device),

@@ -1,8 +1,9 @@
 """Sampled moments of a network's outputs under Gaussian input noise, with standard errors: the reference.
 
 ``control_variate`` draws antithetic pairs mu +- e and uses the Jacobian at mu as a linear control variate; ``plain`` is
-ordinary Monte Carlo. Both are unbiased, reproduce for a seed, and draw the same noise for every batch size: each noise
-vector is one fixed call of a float64 generator on the CPU, cast to the input's type afterwards.
+ordinary Monte Carlo. Both are unbiased, keep no more than a batch, reproduce for a seed, and draw the same noise for
+every batch size: each noise vector is one fixed call of a float64 generator on the CPU, cast to the input's type
+afterwards.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from nmcheck.errors import UsageError
 from nmcheck.moments.gaussian import GaussianInput
+from nmcheck.moments.streaming import JointMoments
 
 Evaluate = Callable[[Tensor], Tensor]
 """Inputs of shape (batch, n) to outputs of shape (batch, d)."""
@@ -97,21 +99,31 @@ def control_variate(
             f"the control-variate reference was asked for {2 * pairs} samples, too few for a variance's interval; "
             f"ask for at least {2 * LEAST_TERMS}"
         )
-    even, odd, linear, winners = [], [], [], []
+    folds, winners, half = [_Fold(), _Fold()], _Winners(), pairs // 2
+    done, shift = 0, None
     for noise in _noise(x, pairs, seed, max(1, batch_size // 2)):
         plus, minus = evaluate(torch.cat([x.mean + noise, x.mean - noise])).cpu().chunk(2)
-        winners.append(plus.argmax(dim=1))
+        winners.add(plus)
         plus, minus = plus.double(), minus.double()
-        even.append(0.5 * (plus + minus))
-        odd.append(0.5 * (plus - minus))
-        linear.append((noise.to(jacobian) @ jacobian.mT).cpu().double())
-    p, o, g = torch.cat(even), torch.cat(odd), torch.cat(linear)
-    control = g**2 - float(x.sigma) ** 2 * x.structure.response(jacobian.double()).square().sum(dim=1).cpu()
-    half = pairs // 2
-    beta = torch.cat([_slope(o[half:], g[half:]).expand(half, -1), _slope(o[:half], g[:half]).expand(pairs - half, -1)])
-    mean = p.mean(dim=0)
-    terms = pairs / (pairs - 1) * (p - mean) ** 2 + o**2 - beta**2 * control
-    return _moments(mean, p, terms, confidence, torch.cat(winners), label=label, samples=2 * pairs)
+        p, o = 0.5 * (plus + minus), 0.5 * (plus - minus)
+        g = (noise.to(jacobian) @ jacobian.mT).cpu().double()
+        shift = p[0] if shift is None else shift
+        first = max(0, min(len(p), half - done))
+        for fold, rows in zip(folds, (slice(0, first), slice(first, None)), strict=True):
+            fold.add(p[rows] - shift, o[rows], g[rows])
+        done += len(p)
+    assert shift is not None
+    response = x.structure.response(jacobian.double())
+    control = float(x.sigma) ** 2 * response.square().sum(dim=1).cpu()
+    both = folds[0].moments.merged(folds[1].moments)
+    mean, factor = both.mean[:, 0], pairs / (pairs - 1)
+    terms = [
+        fold.terms(mean, other.excess, control, factor) for fold, other in zip(folds, reversed(folds), strict=True)
+    ]
+    mean_se = (both.second[:, 0, 0] / (pairs - 1) / pairs).sqrt()
+    return _moments(
+        shift + mean, mean_se, terms[0].merged(terms[1]), confidence, winners.counts, label=label, samples=2 * pairs
+    )
 
 
 def plain(
@@ -143,13 +155,74 @@ def plain(
             f"the plain reference was asked for {samples} samples, too few for an interval of the variance; "
             f"ask for at least {LEAST_TERMS}"
         )
-    outputs = []
+    winners, moments, shift = _Winners(), None, None
     for noise in _noise(x, samples, seed, batch_size):
-        outputs.append(evaluate(x.mean + noise).cpu())
-    f = torch.cat(outputs).double()
-    mean = f.mean(dim=0)
-    terms = samples / (samples - 1) * (f - mean) ** 2
-    return _moments(mean, f, terms, confidence, torch.cat(outputs).argmax(dim=1), label=label, samples=samples)
+        f = evaluate(x.mean + noise).cpu()
+        winners.add(f)
+        f = f.double()
+        shift = f[0] if shift is None else shift
+        u = f - shift
+        batch = JointMoments.of(torch.stack([u, u**2], dim=2))
+        moments = batch if moments is None else moments.merged(batch)
+    assert moments is not None
+    assert shift is not None
+    mean, factor = moments.mean[:, 0], samples / (samples - 1)
+    weights = factor * torch.stack([-2.0 * mean, torch.ones_like(mean)], dim=1)
+    terms = moments.combined(weights, factor * mean**2)
+    mean_se = (moments.second[:, 0, 0] / (samples - 1) / samples).sqrt()
+    return _moments(shift + mean, mean_se, terms, confidence, winners.counts, label=label, samples=samples)
+
+
+class _Winners:
+    """Counts of which output was the largest."""
+
+    def __init__(self) -> None:
+        self.counts = torch.zeros(0, dtype=torch.int64)
+
+    def add(self, outputs: Float[Tensor, "batch d"]) -> None:
+        found = torch.bincount(outputs.argmax(dim=1), minlength=outputs.shape[1])
+        self.counts = found if not len(self.counts) else self.counts + found
+
+
+class _Fold:
+    """Half of the pairs: moments of (p, p^2, r^2, r g, g^2) with r = o - g and p from the first pair's on.
+
+    r stands for o because o^2 - beta^2 g^2 = r^2 + 2 r g + (1 - beta^2) g^2 loses no digits where the network is nearly
+    linear.
+    """
+
+    def __init__(self) -> None:
+        self._moments: JointMoments | None = None
+        self._rg: Tensor | float = 0.0
+        self._gg: Tensor | float = 0.0
+
+    def add(self, p: Float[Tensor, "m d"], o: Float[Tensor, "m d"], g: Float[Tensor, "m d"]) -> None:
+        if not len(p):
+            return
+        r = o - g
+        batch = JointMoments.of(torch.stack([p, p**2, r**2, r * g, g**2], dim=2))
+        self._moments = batch if self._moments is None else self._moments.merged(batch)
+        self._rg = self._rg + (r * g).sum(dim=0)
+        self._gg = self._gg + (g**2).sum(dim=0)
+
+    @property
+    def moments(self) -> JointMoments:
+        assert self._moments is not None
+        return self._moments
+
+    @property
+    def excess(self) -> Float[Tensor, " d"]:
+        """Least-squares slope of r on g through the origin, beta - 1; beta = 0 where the control never moves."""
+        rg, gg = torch.as_tensor(self._rg), torch.as_tensor(self._gg)
+        return torch.where(gg > 0, rg / torch.where(gg > 0, gg, 1.0), -1.0)
+
+    def terms(
+        self, mean: Float[Tensor, " d"], excess: Float[Tensor, " d"], control: Float[Tensor, " d"], factor: float
+    ) -> JointMoments:
+        """Of c = factor (p - mean)^2 + o^2 - beta^2 (g^2 - control), a sum of the features."""
+        one = torch.ones_like(mean)
+        weights = [-2.0 * factor * mean, factor * one, one, 2.0 * one, -excess * (2.0 + excess)]
+        return self.moments.combined(torch.stack(weights, dim=1), factor * mean**2 + (1.0 + excess) ** 2 * control)
 
 
 def _noise(x: GaussianInput, vectors: int, seed: int, batch_size: int) -> Iterator[Float[Tensor, "_ n"]]:
@@ -165,47 +238,52 @@ def _noise(x: GaussianInput, vectors: int, seed: int, batch_size: int) -> Iterat
         yield (float(x.sigma) * x.structure.noise(torch.stack(rows))).to(x.mean)
 
 
-def _slope(o: Float[Tensor, "m d"], g: Float[Tensor, "m d"]) -> Float[Tensor, " d"]:
-    """Least-squares slope of o on g through the origin; 0 where the control never moves."""
-    square = (g**2).sum(dim=0)
-    return torch.where(square > 0, (o * g).sum(dim=0) / torch.where(square > 0, square, 1.0), 0.0)
-
-
 def _moments(
     mean: Float[Tensor, " d"],
-    mean_terms: Float[Tensor, "m d"],
-    variance_terms: Float[Tensor, "m d"],
+    mean_se: Float[Tensor, " d"],
+    terms: JointMoments,
     confidence: float,
-    winners: Int64[Tensor, " trials"],
+    winners: Int64[Tensor, " d"],
     *,
     label: int,
     samples: int,
 ) -> ReferenceMoments:
-    """Mean and variance with standard errors, and Hall's interval of the variance (Hall 1992, J. R. Stat. Soc. B 54).
+    """Variance with its standard error, and Hall's interval of it (Hall 1992, J. R. Stat. Soc. B 54).
 
     [V - SE T(q), V - SE T(-q)] with T(x) = 3 (cbrt(1 + gam (x - gam/6)) - 1)/gam and gam = skewness/sqrt(M); T(x) = x
     for gam = 0.
+
+    Args:
+        mean: of the outputs.
+        mean_se: its standard error.
+        terms: moments of M terms whose mean is the variance.
+        confidence: of the interval.
+        winners: how often each output was the largest.
+        label: the class that flips are counted against.
+        samples: evaluations of the network.
     """
-    count = len(variance_terms)
-    variance = variance_terms.mean(dim=0)
-    spread = variance_terms.std(dim=0)
+    count = terms.count
+    variance = terms.mean[:, 0]
+    # A sum of squares by weights of both signs, which rounding can take below the zero it may be.
+    spread = (terms.second[:, 0, 0].clamp_min(0.0) / (count - 1)).sqrt()
     variance_se = spread / math.sqrt(count)
-    central = ((variance_terms - variance) ** 3).mean(dim=0)
+    central = terms.third[:, 0, 0, 0] / count
     skewness = torch.where(spread > 0, central / torch.where(spread > 0, spread, 1.0) ** 3, 0.0)
     gam = skewness / math.sqrt(count)
     quantile = float(scipy.stats.t.ppf(0.5 + 0.5 * confidence, count - 1))
+    trials = int(winners.sum())
     return ReferenceMoments(
         mean=mean,
-        mean_se=mean_terms.std(dim=0) / math.sqrt(count),
+        mean_se=mean_se,
         variance=variance,
         variance_se=variance_se,
         variance_low=variance - variance_se * _hall(gam, quantile),
         variance_high=variance - variance_se * _hall(gam, -quantile),
         confidence=confidence,
         samples=samples,
-        flips=int((winners != label).sum()),
-        flip_trials=len(winners),
-        classes=torch.bincount(winners, minlength=len(mean)),
+        flips=trials - int(winners[label]),
+        flip_trials=trials,
+        classes=winners,
     )
 
 

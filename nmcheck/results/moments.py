@@ -33,12 +33,15 @@ class ReferenceEntry(Record):
     Attributes:
         method: ``control-variate`` (antithetic pairs with the linear part as control) or ``plain``.
         n: noise samples per image.
+        pilot: noise samples per image of the pilot run that n was chosen by, which are used for nothing else; 0 where
+            n was asked for.
         execution: what ran the noisy images.
         floor: what a perfect engine would show.
     """
 
     method: Literal["control-variate", "plain"]
     n: int
+    pilot: int = 0
     execution: str
     floor: FloorEntry
 
