@@ -34,7 +34,10 @@ def test_the_floor_comes_out_as_asked_for(options: AnalyzeOptions, reference: st
     assert report.moments is not None
     counts = [entry.reference.n for entry in report.moments]
     for entry in report.moments:
-        found = max(entry.reference.floor.mean_er, entry.reference.floor.var_er)
+        mean, variance = entry.reference.floor.mean_er, entry.reference.floor.var_er
+        assert mean is not None
+        assert variance is not None
+        found = max(mean, variance)
         # 500 samples tell the floor to some 10 %; it cannot be missed by more than the pilot's own error.
         assert found == pytest.approx(0.01, rel=0.25)
         assert entry.reference.n % 2 == 0
