@@ -194,6 +194,8 @@ class PropagationEntry(Record):
         samples_reason: why there are none.
         variance_error: standard error of the variances from those, relative; root mean square over images and logits.
         variance_error_reason: why there is none.
+        mean_correction_sd: by how much the samples moved the means, in units of each logit's own standard deviation by
+            the engine; root mean square over images and logits. 0 where they found nothing beyond chance.
         direction_error_sd: standard error of the means from random directions, in units of each logit's own standard
             deviation; root mean square over images and logits, from the difference of two halves.
         direction_error_sd_reason: why there is none.
@@ -207,6 +209,7 @@ class PropagationEntry(Record):
     samples_reason: str | None = None
     variance_error: float | None
     variance_error_reason: str | None = None
+    mean_correction_sd: float
     direction_error_sd: float | None
     direction_error_sd_reason: str | None = None
     linearized: tuple[LinearizedNode, ...]

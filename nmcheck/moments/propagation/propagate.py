@@ -33,6 +33,7 @@ from torch import Tensor
 
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.propagation.activation import activation
+from nmcheck.moments.propagation.closure import mean_correction, mean_is_exact
 from nmcheck.moments.propagation.linear import first_order
 from nmcheck.moments.propagation.maximum import maximum
 from nmcheck.moments.propagation.memory import BUDGET, tangent_elements
@@ -65,6 +66,7 @@ class Propagated:
         mean: of the flattened output.
         covariance: of the flattened output, positive semi-definite.
         jacobian: W_x, the flattened output's derivative in the flattened input, averaged over the noise.
+        correction: what the samples moved the mean by (``closure``), contained in it.
         directions: how many tangents were propagated.
         direction_error: standard error of the mean where those were random, by the difference of two halves; None
             where there was one for every direction of the noise.
@@ -77,6 +79,7 @@ class Propagated:
     mean: Float[Tensor, " d"]
     covariance: Float[Tensor, "d d"]
     jacobian: Float[Tensor, "d n"]
+    correction: Float[Tensor, " d"]
     directions: int
     direction_error: Float[Tensor, " d"] | None
     samples: int
@@ -122,13 +125,14 @@ def propagate(
         )
         for half in (0, 1)
     ]
-    mean, covariance, jacobian = (
-        0.5 * (getattr(halves[0], name) + getattr(halves[1], name)) for name in ("mean", "covariance", "jacobian")
+    mean, covariance, jacobian, correction = (
+        0.5 * (getattr(halves[0], name) + getattr(halves[1], name))
+        for name in ("mean", "covariance", "jacobian", "correction")
     )
     error = 0.5 * (halves[0].mean - halves[1].mean).abs()
     spread = 0.5 * torch.stack([half.variance_error for half in halves if half.variance_error is not None]).norm(dim=0)
     gains = {node: 0.5 * (gain + halves[1].gains[node]) for node, gain in halves[0].gains.items()}
-    return Propagated(mean, covariance, jacobian, count, error, samples, spread, gains)
+    return Propagated(mean, covariance, jacobian, correction, count, error, samples, spread, gains)
 
 
 def random_directions(
@@ -164,17 +168,22 @@ def _moments(
     weights, added, slopes = pass_backward(network, output.mean, passed, {one.step for one in residuals or ()})
     jacobian = weights.reshape(len(weights), -1)
     response = x.sigma * x.structure.response(jacobian)
+    rest = output.residual().flatten(1)
+    sampled = rest.mT @ rest / (len(rest) - 1)
+    correction = torch.zeros_like(output.mean).reshape(-1)
+    if not mean_is_exact(network):
+        correction = mean_correction(output.shift().reshape(-1), sampled, len(rest))
     error = None
     if residuals is None:
-        rest = output.residual().flatten(1)
-        added = rest.mT @ rest / (len(rest) - 1)
-        error = added.diagonal() * (2.0 / (len(rest) - 1)) ** 0.5
+        added = sampled
+        error = sampled.diagonal() * (2.0 / (len(rest) - 1)) ** 0.5
     elif residuals:
         added = added + pair_covariance(residuals, slopes)
     return Propagated(
-        mean=output.mean.reshape(-1),
+        mean=output.mean.reshape(-1) + correction,
         covariance=response @ response.mT + added,
         jacobian=jacobian,
+        correction=correction,
         directions=directions,
         direction_error=None,
         samples=len(noise),
