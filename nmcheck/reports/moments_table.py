@@ -63,8 +63,8 @@ def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
         paragraph(
             f"propagate at sigma {level(entry.sigma_pixel)}: what is not linear in the noise is told by "
             f"{way.samples:,} noisy inputs an image; relative standard error of its variances from that: "
-            f"{significant(way.variance_error, 2)}. They moved the means by {significant(way.mean_correction_sd, 2)} of "
-            "a logit's own standard deviation."
+            f"{significant(way.variance_error, 2)}. They moved the means by {significant(way.mean_correction_sd, 2)} "
+            "of a logit's own standard deviation."
         )
         for entry, way in found
         if way.samples is not None
