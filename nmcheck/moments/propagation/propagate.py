@@ -9,8 +9,9 @@ propagated are estimates. Every output is its closest affine function of the noi
 with W_x the outputs' derivatives in the input through the averaged slopes, by one pass backward (paths that meet again
 in a residual network add up there). The residuals' covariance is that of ``SAMPLES`` noisy inputs, of which the linear
 part is known exactly and taken away: a control variate, inside every layer. It is a small part of the whole, so that
-few samples tell it well, and its standard error is given. Without sampling, ``second_order`` sums it over all pairs of
-elements:
+few samples tell it well, and its standard error is given. Where the samples see beyond chance that the closure has
+biased the mean or the slopes, they correct them (``closure``). Without sampling, ``second_order`` sums it over all
+pairs of elements:
 
     Cov(residual) = sum over steps of W_l diag(c_l) W_l' + pairs,
 
@@ -33,7 +34,7 @@ from torch import Tensor
 
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.propagation.activation import activation
-from nmcheck.moments.propagation.closure import mean_correction, mean_is_exact
+from nmcheck.moments.propagation.closure import mean_correction, mean_is_exact, slope_correction
 from nmcheck.moments.propagation.linear import first_order
 from nmcheck.moments.propagation.maximum import maximum
 from nmcheck.moments.propagation.memory import BUDGET, tangent_elements
@@ -65,7 +66,7 @@ class Propagated:
     Attributes:
         mean: of the flattened output.
         covariance: of the flattened output, positive semi-definite.
-        jacobian: W_x, the flattened output's derivative in the flattened input, averaged over the noise.
+        jacobian: W_x, the flattened output's derivative in the flattened input, averaged over the noise, corrected.
         correction: what the samples moved the mean by (``closure``), contained in it.
         directions: how many tangents were propagated.
         direction_error: standard error of the mean where those were random, by the difference of two halves; None
@@ -168,17 +169,20 @@ def _moments(
     weights, added, slopes = pass_backward(network, output.mean, passed, {one.step for one in residuals or ()})
     jacobian = weights.reshape(len(weights), -1)
     response = x.sigma * x.structure.response(jacobian)
-    rest = output.residual().flatten(1)
-    sampled = rest.mT @ rest / (len(rest) - 1)
-    correction = torch.zeros_like(output.mean).reshape(-1)
+    rest, linear = output.residual().flatten(1), output.linear.flatten(1)
+    correction, steeper = torch.zeros_like(rest[0]), torch.zeros_like(rest[0])
     if not mean_is_exact(network):
-        correction = mean_correction(output.shift().reshape(-1), sampled, len(rest))
+        correction = mean_correction(output.shift().reshape(-1), rest.mT @ rest / (len(rest) - 1), len(rest))
+        if residuals is None:
+            steeper = slope_correction(linear, rest, response @ response.mT)
     error = None
     if residuals is None:
-        added = sampled
-        error = sampled.diagonal() * (2.0 / (len(rest) - 1)) ** 0.5
+        rest = rest - steeper * (linear - linear.mean(dim=0))
+        added = rest.mT @ rest / (len(rest) - 1)
+        error = added.diagonal() * (2.0 / (len(rest) - 1)) ** 0.5
     elif residuals:
         added = added + pair_covariance(residuals, slopes)
+    jacobian, response = ((1.0 + steeper[:, None]) * one for one in (jacobian, response))
     return Propagated(
         mean=output.mean.reshape(-1) + correction,
         covariance=response @ response.mT + added,
