@@ -45,7 +45,7 @@ def test_an_exact_mean_is_left_alone(tmp_path: Path) -> None:
 def test_more_samples_take_a_deep_network_s_mean_to_the_truth(tmp_path: Path) -> None:
     made = deep(4, tmp_path)
     network = network_of(made)
-    truth = plain(lambda x: made(x.reshape(-1, 1, N)).flatten(1), X, samples=400_000, label=0, seed=1, batch_size=4000)
+    truth = plain(lambda x: made(x.reshape(-1, 1, N)).flatten(1), X, samples=100_000, label=0, seed=1, batch_size=4000)
     found = propagate(network, X, samples=20_000)
     corrected, uncorrected = (
         float(((mean - truth.mean) / truth.variance.sqrt()).abs().max())
@@ -121,6 +121,6 @@ def test_samples_mend_the_slopes_of_a_layer_without_a_rule(tmp_path: Path) -> No
     ]
     arrays = {"W": 3 * weights(N, 4, seed=1), "V": weights(4, 3, seed=2)}
     made = Program(load_graph(write(model(nodes, (1, N), arrays), tmp_path)), torch.float64)
-    truth = plain(lambda x: made(x.reshape(-1, 1, N)).flatten(1), X, samples=400_000, label=0, seed=1, batch_size=4000)
+    truth = plain(lambda x: made(x.reshape(-1, 1, N)).flatten(1), X, samples=100_000, label=0, seed=1, batch_size=4000)
     found = propagate(network_of(made), X, samples=4000)
     torch.testing.assert_close(found.covariance.diagonal(), truth.variance, rtol=0.1, atol=0)
