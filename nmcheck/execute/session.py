@@ -34,6 +34,7 @@ class ReferenceSession:
     Attributes:
         provider: the execution provider that onnxruntime put first.
         description: name and version of the runtime.
+        dtype: floating-point type the file takes its input in; samples are rounded to it.
 
     Raises:
         ModelError: onnxruntime refuses the file.
@@ -64,7 +65,7 @@ class ReferenceSession:
                 f"{path}: input '{self._input.name}' is of type {self._input.type}, for which onnxruntime takes no "
                 "numpy array; export the model with a float32 input."
             )
-        self._type = _TYPES[self._input.type]
+        self.dtype = np.dtype(_TYPES[self._input.type])
         self.provider = self._session.get_providers()[0]
         self.description = f"onnxruntime {onnxruntime.__version__}"
 
@@ -84,9 +85,9 @@ class ReferenceSession:
         """
         graph = self._graph
         shape = graph.shapes[graph.input][0 if graph.batch_axis is None else 1 :]
-        samples = np.asarray(x).astype(self._type, copy=False)
+        samples = np.asarray(x).astype(self.dtype, copy=False)
         if len(samples) == 0:
-            return np.zeros((0, *graph.shapes[graph.output]), dtype=self._type)
+            return np.zeros((0, *graph.shapes[graph.output]), dtype=self.dtype)
         samples = samples.reshape(len(samples), *shape)
         any_size = graph.batch_axis is not None and graph.declared_batch is None
         size = _CHUNK if any_size else graph.declared_batch or 1
