@@ -46,7 +46,7 @@ def ddn(problem: Problem, steps: int = STEPS) -> Candidates:
         gap, slope = weighted.slope(points)
         nearest.see(points, gap)
         direction = Norm.L2.steepest(slope)
-        flat = per_image(Norm.L2.of(slope) == 0, slope)
+        flat = per_image(Norm.L2.of(slope), slope) == 0
         direction = torch.where(flat, noise, direction)
         length = start * (_FINAL + (1 - _FINAL) * (1 + math.cos(math.pi * step / steps)) / 2)
         change = change + per_image(length, change) * direction

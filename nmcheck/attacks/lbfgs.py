@@ -1,9 +1,10 @@
 """L-BFGS: Szegedy et al. 2013, section 2.5.1 of Peck's thesis.
 
-Minimise ``alpha ||r||^2 + L(x + r, c)`` over r, x + r inside the box, L being the cross-entropy of a target class c.
-The thesis asks for the least alpha > 0 whose minimiser is adversarial, but the less alpha, the farther the minimiser:
-the nearest one is that of the largest such alpha, which is searched for here. The norm is squared, so that it has a
-gradient at r = 0.
+Minimise ``alpha ||r||^2 + L(x + r, c)`` over r, x + r inside the box, c being a target class. The thesis asks for the
+least alpha > 0 whose minimiser is adversarial, but the less alpha, the farther the minimiser: the nearest one is that
+of the largest such alpha, which is searched for here. The norm is squared, so that it has a gradient at r = 0. The loss
+is log(1 + exp(f_label - f_c)), the cross-entropy between these two classes: over all classes it would also push down
+those that are not in the way.
 
 One image at a time in scipy, hundreds of gradients each: by far the slowest attack.
 """
@@ -23,6 +24,7 @@ SEARCH = 8
 ITERATIONS = 50
 _SPAN = 100.0
 """Alpha is searched for within this factor of the first-order estimate."""
+_HUGE = 1e300
 
 
 def lbfgs(problem: Problem, search: int = SEARCH, iterations: int = ITERATIONS) -> Candidates:
@@ -52,8 +54,10 @@ def _search(problem: Problem, found: Nearest, search: int, iterations: int) -> N
         return
     rival = int(distances.argmin())
     target = int(problem.differences(problem.x).detach().topk(rival + 1, dim=1).indices[0, rival])
-    # At the boundary the loss falls by half the difference's slope: 2 alpha r = w / 2 with r = distance.
-    estimate = float(lengths[rival] / (4 * distances[rival].clamp(min=1e-12)))
+    # At the boundary the loss falls by half the difference's slope: 2 alpha r = w / 2 with r = distance. In units of
+    # the data's range, in which the optimizer's tolerances make sense.
+    slope, distance = float(lengths[rival]) * problem.reach, float(distances[rival]) / problem.reach
+    estimate = slope / (4 * max(distance, 1e-12))
     low, high = np.log(estimate / _SPAN), np.log(estimate * _SPAN)
     if not _flips(problem, found, float(np.exp(low)), target, iterations):
         return
@@ -67,24 +71,25 @@ def _search(problem: Problem, found: Nearest, search: int, iterations: int) -> N
 
 def _flips(problem: Problem, found: Nearest, alpha: float, target: int, iterations: int) -> bool:
     """Whether the minimiser is adversarial; it is kept if it is the nearest so far."""
-    shape = problem.x.shape
-    origin = problem.x.detach().cpu().double().numpy().ravel()
+    unit = problem.reach
+    origin = problem.x.detach().cpu().double().numpy().ravel() / unit
+    label = int(problem.labels[0])
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        at = _tensor(flat, problem.x).requires_grad_(True)
-        loss = torch.nn.functional.cross_entropy(problem.logits(at), torch.tensor([target], device=at.device))
-        (gradient,) = torch.autograd.grad(loss, at, allow_unused=True)
-        slope = np.zeros_like(flat) if gradient is None else gradient.cpu().double().numpy().ravel()
+        at = _tensor(unit * flat, problem.x).requires_grad_(True)
+        logits = problem.logits(at)[0]
+        loss = torch.nn.functional.softplus(logits[label] - logits[target])
+        (gradient,) = torch.autograd.grad(loss, at)
         change = flat - origin
         value = alpha * float(change @ change) + float(loss.detach())
-        return (value, 2 * alpha * change + slope) if np.isfinite(value) else (np.finfo(float).max, np.zeros_like(flat))
+        slope = 2 * alpha * change + unit * gradient.cpu().double().numpy().ravel()
+        # The line search turns back from where there is no number.
+        return (value, slope) if np.isfinite(value) and np.isfinite(slope).all() else (_HUGE, np.zeros_like(flat))
 
-    bounds = None if problem.box is None else [problem.box] * origin.size
-    result = minimize(
-        objective, origin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations, "maxls": 20}
-    )
-    points = problem.clip(_tensor(result.x, problem.x))
-    gap = problem.gap(points.reshape(shape))
+    bounds = None if problem.box is None else [(problem.box[0] / unit, problem.box[1] / unit)] * origin.size
+    result = minimize(objective, origin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations})
+    points = problem.clip(_tensor(unit * result.x, problem.x))
+    gap = problem.gap(points)
     found.see(points, gap)
     return bool(gap[0] > 0)
 

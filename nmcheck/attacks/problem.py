@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nmcheck.attacks.norms import Norm
+
+_ROUNDING = 8
+"""Units in the last place of the largest logit by which another class must exceed the label's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,25 +54,26 @@ class Problem:
 
     def differences(self, points: Float[Tensor, "images *sample"]) -> Float[Tensor, "images classes"]:
         """f_c' - f_c for every class c', c being the label; -inf for c itself."""
-        values = self.logits(points)
-        own = torch.nn.functional.one_hot(self.labels, values.shape[1]).bool()
-        return (values - values.gather(1, self.labels[:, None])).masked_fill(own, -torch.inf)
+        return _differences(self.logits(points), self.labels)
 
     @torch.no_grad()
     def gap(self, points: Float[Tensor, "images *sample"]) -> Float[Tensor, " images"]:
-        """Largest of the differences: positive where the point is adversarial, -inf where a logit is NaN."""
-        return self.differences(points).amax(dim=1).nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+        """Largest of the differences: positive where the point is adversarial, -inf where a logit is NaN.
+
+        Less an allowance for rounding, which differs with the number of images run at once.
+        """
+        return _gap(self.logits(points), self.labels)
 
     def slope(
         self, points: Float[Tensor, "images *sample"]
     ) -> tuple[Float[Tensor, " images"], Float[Tensor, "images *sample"]]:
         """The gap, and the gradient of the largest difference over length; NaN or infinite slopes count as zero."""
         at = points.detach().requires_grad_(True)
-        differences = self.differences(at)
+        logits = self.logits(at)
+        differences = _differences(logits, self.labels)
         scaled = differences if self.lengths is None else differences / self.lengths
         gradient = _gradient(scaled.amax(dim=1), at)
-        gap = differences.detach().amax(dim=1)
-        return gap.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf), gradient
+        return _gap(logits.detach(), self.labels), gradient
 
     def slopes(
         self, points: Float[Tensor, "images *sample"], most: int
@@ -109,12 +112,8 @@ class Candidates:
         return torch.isfinite(self.norms)
 
 
-class Attack(Protocol):
-    """One attack with its settings."""
-
-    def __call__(self, problem: Problem, /) -> Candidates:
-        """Attack every image; a failed search is reported as one."""
-        ...
+Attack = Callable[[Problem], Candidates]
+"""Attacks every image; a failed search is reported as one."""
 
 
 class Nearest:
@@ -145,6 +144,19 @@ class Nearest:
     def candidates(self) -> Candidates:
         """What was found."""
         return Candidates(self.points, self.norms)
+
+
+def _differences(
+    logits: Float[Tensor, "images classes"], labels: Int[Tensor, " images"]
+) -> Float[Tensor, "images classes"]:
+    own = torch.nn.functional.one_hot(labels, logits.shape[1]).bool()
+    return (logits - logits.gather(1, labels[:, None])).masked_fill(own, -torch.inf)
+
+
+def _gap(logits: Float[Tensor, "images classes"], labels: Int[Tensor, " images"]) -> Float[Tensor, " images"]:
+    largest = _differences(logits, labels).amax(dim=1)
+    gap = largest - _ROUNDING * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)
+    return gap.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
 def _gradient(values: Tensor, at: Tensor, *, keep: bool = False) -> Tensor:
