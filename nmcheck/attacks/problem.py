@@ -78,13 +78,20 @@ class Problem:
     def slopes(
         self, points: Float[Tensor, "images *sample"], most: int
     ) -> tuple[Float[Tensor, "rivals images"], Float[Tensor, "rivals images *sample"]]:
-        """The largest differences of each image, at most ``most`` of them, descending, and their gradients."""
+        """The largest differences of each image, at most ``most`` of them, descending, and their gradients.
+
+        Without the elements that cannot follow them: those at the edge of the box that they lead out of.
+        """
         at = points.detach().requires_grad_(True)
         differences = self.differences(at)
         count = min(most, differences.shape[1] - 1)
         largest = differences.nan_to_num(nan=-torch.inf).topk(count, dim=1).values if count else differences[:, :0]
         gradients = [_gradient(row, at, keep=rank < count - 1) for rank, row in enumerate(largest.T)]
-        return largest.T.detach(), torch.stack(gradients) if gradients else at.new_zeros((0, *at.shape))
+        slopes = torch.stack(gradients) if gradients else at.new_zeros((0, *at.shape))
+        if self.box is not None:
+            low, high = self.box
+            slopes = slopes.masked_fill(((points <= low) & (slopes < 0)) | ((points >= high) & (slopes > 0)), 0)
+        return largest.T.detach(), slopes
 
     def random_direction(self) -> Float[Tensor, "images *sample"]:
         """A direction of unit norm, the same for every image."""

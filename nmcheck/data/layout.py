@@ -74,7 +74,7 @@ def to_stored_layout(
     """
     places = np.arange(prod(stored), dtype=np.float64).reshape(1, *stored)
     moved = to_model_layout(places, input_shape, batch_axis).ravel().astype(np.int64)
-    return samples.reshape(len(samples), -1)[:, np.argsort(moved)].reshape(-1, *stored)
+    return samples.reshape(len(samples), len(moved))[:, np.argsort(moved)].reshape(-1, *stored)
 
 
 def channel_axis(input_shape: tuple[int, ...], batch_axis: int | None) -> int | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from jaxtyping import Num
+from jaxtyping import Num, Shaped
 
 from nmcheck.errors import ModelError, UnsupportedError
 from nmcheck.graph.ir import Graph
@@ -69,7 +69,7 @@ class ReferenceSession:
         self.provider = self._session.get_providers()[0]
         self.description = f"onnxruntime {onnxruntime.__version__}"
 
-    def run(self, x: Num[np.ndarray, "batch *sample"]) -> Num[np.ndarray, "batch *output"]:
+    def run(self, x: Num[np.ndarray, "batch *sample"]) -> Shaped[np.ndarray, "batch *output"]:
         """The file's output for a batch.
 
         Args:
@@ -93,7 +93,7 @@ class ReferenceSession:
         size = _CHUNK if any_size else graph.declared_batch or 1
         return np.concatenate([self._run_chunk(samples[i : i + size], size) for i in range(0, len(samples), size)])
 
-    def _run_chunk(self, samples: Num[np.ndarray, "batch *sample"], size: int) -> Num[np.ndarray, "batch *output"]:
+    def _run_chunk(self, samples: Num[np.ndarray, "batch *sample"], size: int) -> Shaped[np.ndarray, "batch *output"]:
         """At most ``size`` samples; where the file insists on ``size``, the last one is repeated to fill up."""
         graph, count = self._graph, len(samples)
         if graph.batch_axis is None:

@@ -61,10 +61,13 @@ def _heat_map(entry: BoundsEntry) -> list[RenderableType]:
     reached = sorted({*(row.class_ for row in rows), *(int(to) for row in rows for to in row.to)})
     if not 0 < len(reached) <= _MOST_CLASSES:
         return []
-    table = new_table(f"Class an image predicted as (row) becomes under {name} (column)", "from", *map(str, reached))
+    table = new_table(f"Classes reached by {name}", "from", *map(str, reached))
     for row in rows:
         table.add_row(str(row.class_), *(_count(row.to.get(str(to), 0)) for to in reached))
-    return ["", settle(table, 0)]
+    explanation = (
+        f"Rows: class predicted without a change; columns: class of the nearest example {name} found, in images."
+    )
+    return ["", settle(table, 0), "", paragraph(explanation)]
 
 
 def _count(images: int) -> str:
@@ -74,9 +77,12 @@ def _count(images: int) -> str:
 def _iterated(entry: BoundsEntry) -> list[RenderableType]:
     if not entry.iterated:
         return []
-    title = "Iterative perturbation: FGS applied to what FGS made"
-    table = new_table(title, "step", "images", "mean norm", "back in their class")
+    table = new_table("Iterative perturbation", "step", "images", "mean norm", "back in their class")
     for step in entry.iterated:
-        back = "-" if step.back is None else percent(step.back, step.images)
+        back = percent(step.back, max(1, step.images))
         table.add_row(str(step.step), f"{step.images:,}", significant(step.mean_norm), back)
-    return ["", settle(table, 0), "", *reasons(entry.iterated)]
+    explanation = (
+        "FGS applied again and again to what it made: norm of each step's change, and the share of the images that are "
+        "again of the class predicted for the clean one."
+    )
+    return ["", settle(table, 0), "", *reasons(entry.iterated), paragraph(explanation)]

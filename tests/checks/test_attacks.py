@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 import torch
 from models import mlp, model, node, weights, write
+from onnx import TensorProto
 
 from nmcheck.bounds.network import network_bounds
 from nmcheck.checks.adversarial import verify
@@ -169,9 +170,10 @@ def test_numbers_that_are_nan_do_not_count(tmp_path):
 def test_a_file_that_ends_in_an_arg_max_gives_its_class(tmp_path):
     nodes = [node("Gemm", ["x", "W"], ["z"], transB=1), node("ArgMax", ["z"], axis=1, keepdims=0)]
     rows = weights(6, 4).astype(np.float64)
-    case = tiny_case(tmp_path, model(nodes, ("N", 4), {"W": weights(3, 4)}), rows)
+    made = model(nodes, ("N", 4), {"W": weights(3, 4)}, output_type=TensorProto.INT64)
+    case = tiny_case(tmp_path, made, rows)
     session = session_of(case)
-    assert session.run(case.pixels).shape == (6, 1)
+    assert session.run(case.pixels).dtype == np.int64
     with_head = attack_uppers(case, session, "l2", attacks=("deepfool",))
     plain = tiny_case(tmp_path, model(nodes[:1], ("N", 4), {"W": weights(3, 4)}, outputs=("z",)), rows)
     without = attack_uppers(plain, session_of(plain), "l2", attacks=("deepfool",))
