@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from nmcheck import __version__
+from nmcheck.checks.attacks import CHEAP_ATTACKS, attack_uppers
 from nmcheck.checks.bounds import bounds_entry, timed_bounds
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.consistency import check_consistency
@@ -72,6 +73,8 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         probed = tuple(dict.fromkeys(node for run in runs.engines.values() for node in run.probed))
     with progress.stage("Robustness bounds", None):
         bounds = timed_bounds(case)
+    with progress.stage("Attacks", len(case.pixels) * len(CHEAP_ATTACKS)) as advance:
+        attacked = attack_uppers(case, session, "l2", attacks=CHEAP_ATTACKS, seed=options.seed, advance=advance)
     with progress.stage("Normalization effects", len(normalization_nodes(case.graph))) as advance:
         normalization = normalization_entries(case, options, bounds, advance)
     return Report(
@@ -88,7 +91,7 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         else tuple(LeftOut(engine=engine, reason=reason) for engine, reason in plan.left_out.items()),
         cut_errors=plan.cut_errors,
         flips=flips,
-        bounds=(bounds_entry(case, bounds),),
+        bounds=(bounds_entry(case, bounds, attacked),),
         normalization=normalization,
         warnings=scale_warnings(case, session, accuracy),
         notes=(

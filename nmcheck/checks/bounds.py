@@ -17,6 +17,7 @@ from nmcheck.bounds.network import (
     network_bounds,
 )
 from nmcheck.bounds.rounding import CERTIFICATE
+from nmcheck.checks.attacks import AttackedImages
 from nmcheck.checks.case import Case
 from nmcheck.results import BoundsEntry, LayerBounds, RadiusEntry, SampleBounds
 
@@ -45,11 +46,18 @@ def timed_bounds(case: Case) -> TimedBounds:
     return TimedBounds(found, time.perf_counter() - start)
 
 
-def bounds_entry(case: Case, bounds: TimedBounds) -> BoundsEntry:
-    """The L2 entry: every pixel may take any value (no box)."""
+def bounds_entry(case: Case, bounds: TimedBounds, attacked: AttackedImages | None = None) -> BoundsEntry:
+    """The L2 entry: every pixel may take any value (no box).
+
+    Args:
+        case: the model and its images.
+        bounds: its certified and published bounds.
+        attacked: what L2 attacks without a box found, if any were run.
+    """
     found = bounds.found
     per_image = bounds.seconds / len(case.images)
     correct = case.correct.cpu().numpy()
+    samples = _per_sample(case, found)
     return BoundsEntry(
         norm="l2",
         box=None,
@@ -74,8 +82,8 @@ def bounds_entry(case: Case, bounds: TimedBounds) -> BoundsEntry:
                 seconds=per_image,
             ),
         },
-        attack={},
-        per_sample=_per_sample(case, found),
+        attack={} if attacked is None else attacked.entries,
+        per_sample=samples if attacked is None else attacked.with_uppers(samples),
     )
 
 

@@ -1,6 +1,14 @@
 """Frozen records of what an analysis found, and the schema of the report they make up."""
 
-from nmcheck.results.bounds import AttackEntry, BoundsEntry, LayerBounds, RadiusEntry, SampleBounds
+from nmcheck.results.bounds import (
+    AttackEntry,
+    BoundsEntry,
+    ClassChanges,
+    IteratedStep,
+    LayerBounds,
+    RadiusEntry,
+    SampleBounds,
+)
 from nmcheck.results.cuts import CutError, LevelError
 from nmcheck.results.flips import (
     ClassFlipEstimate,
@@ -30,6 +38,7 @@ from nmcheck.results.report import Report
 __all__ = [
     "AttackEntry",
     "BoundsEntry",
+    "ClassChanges",
     "ClassFlipEstimate",
     "ClassFlips",
     "ClassMoments",
@@ -42,6 +51,7 @@ __all__ = [
     "FloorEntry",
     "ImageFlipEstimate",
     "ImageFlips",
+    "IteratedStep",
     "LayerBounds",
     "LayerGain",
     "LeftOut",

@@ -80,6 +80,43 @@ class RadiusEntry(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassChanges(Record):
+    """Where one attack takes the images of one class: a row of the thesis's heat map, Fig. 5.10.
+
+    Attributes:
+        class_: the class predicted without a change; the JSON key is ``class``.
+        images: how many images that are, misclassified ones included.
+        to: how many of them the nearest adversarial example makes each class, by class; a class that is not there
+            has 0. Images for which the attack found none are in no class.
+    """
+
+    class_: int
+    images: int
+    to: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IteratedStep(Record):
+    """One step of the thesis's iterative perturbation (section 2.7): FGS applied to what FGS made of the images.
+
+    Attributes:
+        step: 1 for the change of the clean images, 2 for the change of what that made, ...
+        images: images for which this step found an adversarial example.
+        mean_norm: mean norm of the step's change over those.
+        mean_norm_reason: why there is none.
+        back: share of them that are again of the class that was predicted for the clean image.
+        back_reason: why there is none.
+    """
+
+    step: int
+    images: int
+    mean_norm: float | None
+    mean_norm_reason: str | None = None
+    back: float | None
+    back_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttackEntry(Record):
     """Norms of the adversarial examples one attack found, in pixel units.
 
@@ -90,6 +127,7 @@ class AttackEntry(Record):
         median_reason: why there is none.
         success_rate: share of the correctly classified images it succeeded on.
         seconds_per_sample: wall time per image.
+        class_changes: which classes the adversarial examples are, by the class predicted without a change, ascending.
     """
 
     mean: float | None
@@ -98,6 +136,7 @@ class AttackEntry(Record):
     median_reason: str | None = None
     success_rate: float
     seconds_per_sample: float
+    class_changes: tuple[ClassChanges, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +182,7 @@ class BoundsEntry(Record):
         radius: radii by method.
         attack: adversarial examples by attack; empty where none was run.
         per_sample: one entry per image.
+        iterated: the steps of the iterative perturbation; empty where it was not asked for.
     """
 
     norm: Literal["l2", "linf"]
@@ -154,3 +194,4 @@ class BoundsEntry(Record):
     radius: Mapping[str, RadiusEntry]
     attack: Mapping[str, AttackEntry]
     per_sample: tuple[SampleBounds, ...]
+    iterated: tuple[IteratedStep, ...] = ()
