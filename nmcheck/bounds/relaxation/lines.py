@@ -70,18 +70,17 @@ def hull_slope(points: Points, values: Points, middle: Tensor) -> Tensor:
     """Slope of the upper hull of the points (v, f(v)) above ``middle``; zero where all points are one."""
     best = torch.full_like(middle, -torch.inf)
     slope = torch.zeros_like(middle)
-    for left, left_value in zip(points, values, strict=True):
-        for right, right_value in zip(points, values, strict=True):
-            if left is right:
-                continue
-            width = right - left
-            spans = (left <= middle) & (middle <= right) & (width > 0)
-            if not spans.any():
-                continue
-            steepness = (right_value - left_value) / torch.where(spans, width, 1)
-            height = left_value + steepness * (middle - left)
-            better = spans & (height > best)
-            best, slope = torch.where(better, height, best), torch.where(better, steepness, slope)
+    for start in range(len(points) - 1):
+        # The points ascend, so chords over the middle go from one to a later one.
+        left, left_value = points[start], values[start]
+        width = points[start + 1 :] - left
+        spans = (left <= middle) & (middle <= points[start + 1 :]) & (width > 0)
+        steepness = (values[start + 1 :] - left_value) / torch.where(spans, width, 1)
+        height = torch.where(spans, left_value + steepness * (middle - left), -torch.inf)
+        highest, place = height.max(dim=0)
+        better = highest > best
+        best = torch.where(better, highest, best)
+        slope = torch.where(better, steepness.gather(0, place.unsqueeze(0)).squeeze(0), slope)
     return slope
 
 

@@ -48,7 +48,7 @@ def magnitude_of(graph: Graph, program: Program, step: AffineStep) -> Magnitude 
     interpolates = node.op in ("Resize", "Upsample") and mode in ("nearest", "linear")
     moves = row_for(node).kind_of(node, graph) is Kind.SHAPE
     # Of a step put in beside the node's own, such as a change of sign, the node says nothing.
-    own = set(step.outputs) <= set(node.outputs)
+    own = set(step.inputs) <= set(graph.live_inputs(node))
     if not own or moves or interpolates or (not node.domain and node.op in _SINGLE | _NONNEGATIVE):
         return _linear_part(step.function)
     return _entrywise(graph, step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -29,6 +29,7 @@ from nmcheck.bounds.relaxation.selection import SelectedPlanes, Selection
 from nmcheck.bounds.relaxation.substitution import (
     AffineSubstitution,
     ElementwiseSubstitution,
+    PlaneSubstitution,
     Pull,
     Substitution,
 )
@@ -39,6 +40,7 @@ Masks = tuple[Bool[Tensor, "images *value"] | None, ...]
 Radii = Sequence[Float[Tensor, " images"]]
 
 
+@runtime_checkable
 class Prepared(Protocol):
     """A step that can be bounded on a region.
 
@@ -292,5 +294,3 @@ def _line_size(lines: Lines, size: Tensor) -> Tensor:
     slopes = torch.maximum(lines.lower_slope.abs(), lines.upper_slope.abs())
     constants = torch.maximum(lines.lower_constant.abs(), lines.upper_constant.abs())
     return torch.maximum(slopes * size, constants)
-
-

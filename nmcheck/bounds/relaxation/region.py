@@ -53,9 +53,7 @@ class Region:
         low, high = self.centre - reach, self.centre + reach
         return (low, high) if self.box is None else (low.clamp(*self.box), high.clamp(*self.box))
 
-    def descent(
-        self, slope: Float[Tensor, "specs elements"], owner: Int[Tensor, " specs"]
-    ) -> Float[Tensor, " specs"]:
+    def descent(self, slope: Float[Tensor, "specs elements"], owner: Int[Tensor, " specs"]) -> Float[Tensor, " specs"]:
         """How far ``slope . x`` can fall below its value at the centre, or more.
 
         Without a box it is epsilon times the dual norm, exactly; in a box it is exact for Linf, and for L2 within the

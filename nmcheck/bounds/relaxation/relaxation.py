@@ -144,9 +144,7 @@ class Relaxation:
             self._substituted(relaxed, value, seeds[places], owner[places])
             for places in self._portions(owner, self.rows(value))
         ]
-        return LinearBounds(
-            torch.cat([part.value for part in parts]), torch.cat([part.slope for part in parts]), owner
-        )
+        return LinearBounds(torch.cat([part.value for part in parts]), torch.cat([part.slope for part in parts]), owner)
 
     def rows(self, value: str) -> int:
         """Specs that are gone backward with at a time, from ``value``."""

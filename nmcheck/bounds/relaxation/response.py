@@ -19,9 +19,7 @@ from nmcheck.bounds.relaxation.lines import Lines
 _ROUNDING = 1e-13
 
 
-def gains(
-    layer: LocalResponseNormalization, x: Interval, radius: Float[Tensor, " images"]
-) -> tuple[Tensor, Tensor]:
+def gains(layer: LocalResponseNormalization, x: Interval, radius: Float[Tensor, " images"]) -> tuple[Tensor, Tensor]:
     """Least and largest gain of every element.
 
     Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -35,6 +35,7 @@ class Substituted:
     size: Tensor
 
 
+@runtime_checkable
 class Substitution(Protocol):
     """A step that knows its bounds at every image, ready to be gone through backward."""
 
