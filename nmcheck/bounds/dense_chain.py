@@ -1,8 +1,8 @@
 """ECLipsE-Fast: Lipschitz constants of dense layers with activations between them, for every pair of classes at once.
 
 For x -> W_n a(... a(W_1 x)) with activations whose slopes lie in [0, 1]: X_0 = I and, layer after layer,
-``G = W X^-1 W'``, ``X = l I - l^2 G / 4`` with ``l = c / lambda_max(G)``; any 0 < c < 4 keeps X positive definite, so the
-rounding of lambda_max is harmless. Then |f_c - f_c'| moves by at most
+``G = W X^-1 W'``, ``X = l I - l^2 G / 4`` with ``l = c / lambda_max(G)``; any 0 < c < 4 keeps X positive definite, so
+the rounding of lambda_max is harmless. Then |f_c - f_c'| moves by at most
 
     sqrt((w_c - w_c') X^-1 (w_c - w_c')')
 
@@ -90,7 +90,7 @@ def _has_slopes_in_unit_interval(graph: Graph, node: Node) -> bool:
 
 
 def pair_constants(
-    weights: Sequence[Float[Tensor, "outputs inputs"]],
+    weights: Sequence[Float[Tensor, "_ _"]],
 ) -> Float[Tensor, "classes classes"]:
     """How fast each difference of outputs can change with the input, rounding allowance included.
 

@@ -32,8 +32,8 @@ TANH_GELU = 0.7986
 """The tanh approximation, its constants rounded to float16 included."""
 SWISH = 0.5
 """At zero, for a = 1; x sigmoid(a x) has a times that."""
-MISH = 0.6401
-"""About 16/25 at zero."""
+MISH = 0.644205
+"""0.6442047 at x = -0.0881."""
 HARD_SWISH = 1.0 / 3.0 * (1 + 2.0**-10)
 """Its 1/6 may be rounded to float16 where it is spelled out."""
 

@@ -7,10 +7,10 @@ Above: for any c that is at least every lower end, with ``s_j = (u_j - c)+ / (u_
 Proof: all terms of the sum are non-negative, so it is enough that x_k <= c + s_k (x_k - l_k) for each k. Both sides are
 linear in x_k; at x_k = l_k it says l_k <= c, at x_k = u_k it is an equality if u_k > c, and else u_k <= c.
 
-With c the second largest upper end only the winner has a slope, which is the line of formulas.md, section g. The c
-taken here makes the plane lowest at the image's own values, where its height is convex and piecewise linear in c, with
-kinks at the upper ends; so it is never above that line there. A single possible winner (l_w >= every other u) gives
-c = l_w, slope 1 and the exact maximum.
+The c taken is the second largest upper end, or the largest lower end if that is higher: then the winner alone, the
+value with the highest upper end, has a slope, and this is the line of formulas.md, section g. A single possible winner
+(l_w >= every other u) gives c = l_w, slope 1 and the exact maximum. A smaller c gives several values a slope; it was
+measured to certify less, even where its plane is lower at the image.
 
 Below: max_k x_k >= x_w for any w; the one with the highest middle is taken, which for max(x, 0) is ReLU's usual rule.
 """
@@ -38,24 +38,12 @@ class Planes:
     upper_constant: Tensor
 
 
-def maximum_planes(low: Taps, high: Taps, centre: Taps) -> Planes:
-    """The planes for intervals [low, high] of the values compared.
-
-    Args:
-        low: lower ends.
-        high: upper ends.
-        centre: the values at the image.
-    """
+def maximum_planes(low: Taps, high: Taps) -> Planes:
+    """The planes for intervals [low, high] of the values compared."""
     floor = low.amax(dim=0)
     width = (high - low).clamp(min=0)
     safe = torch.where(width > 0, width, 1)
-    share = torch.where(width > 0, (centre - low) / safe, 0).clamp(0, 1)
-    threshold, best = floor, (floor + ((high - floor).clamp(min=0) * share).sum(dim=0))
-    for end in high:
-        candidate = torch.maximum(end, floor)
-        height = candidate + ((high - candidate).clamp(min=0) * share).sum(dim=0)
-        better = height < best
-        threshold, best = torch.where(better, candidate, threshold), torch.where(better, height, best)
+    threshold = torch.maximum(floor, high.topk(2, dim=0).values[1]) if len(high) > 1 else floor
     slopes = torch.where(width > 0, (high - threshold).clamp(min=0) / safe, 0).clamp(max=1)
     # A tap that lies outside the input has slope zero, and its far-away number must not count as a term.
     terms = torch.where(slopes > 0, slopes * low, 0)

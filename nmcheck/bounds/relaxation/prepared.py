@@ -42,17 +42,22 @@ Radii = Sequence[Float[Tensor, " images"]]
 
 @runtime_checkable
 class Prepared(Protocol):
-    """A step that can be bounded on a region.
+    """A step that can be bounded on a region."""
 
-    Attributes:
-        inputs: names of the values read.
-        outputs: names of the values written.
-        affine: whether it is affine, so that going through it backward loses nothing.
-    """
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the values read."""
+        ...
 
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    affine: bool
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the values written."""
+        ...
+
+    @property
+    def affine(self) -> bool:
+        """Whether it is affine, so that going through it backward loses nothing."""
+        ...
 
     def wanted(self, inputs: Sequence[Interval]) -> Masks:
         """The elements of each input whose bounds it pays to tighten, or None for none."""
@@ -195,7 +200,7 @@ class PreparedMaximum:
         """The planes, and the largest lower and upper end."""
         low, high = self._ends(inputs)
         centre = torch.stack(self.taps(*(x.centre for x in inputs)))
-        planes = maximum_planes(low, high, centre)
+        planes = maximum_planes(low, high)
         least, most = low.amax(dim=0), high.amax(dim=0)
         size = torch.stack(self.taps(*(x.size for x in inputs))).abs()
         # A tap outside the input is a far-away number that is no term of anything.

@@ -82,7 +82,7 @@ class RelaxedRadii:
     def reach(
         self, images: Images, epsilon: Float[Tensor, " chosen"], chosen: Int[Tensor, " chosen"]
     ) -> Float[Tensor, "chosen classes"]:
-        """Up to which radius the linear bounds that hold on balls of ``epsilon`` keep each class below the predicted."""
+        """Up to which radius linear bounds that hold on balls of ``epsilon`` keep each class below the predicted."""
         region = Region(images.inputs[chosen], epsilon, images.norm, images.box)
         relaxed = self._relaxation.relax(region, tighten=self._tighten)
         seeds, owner, other = margins(images.logits[chosen])
@@ -96,7 +96,7 @@ def margins(
     logits: Float[Tensor, "images classes"],
 ) -> tuple[Float[Tensor, "specs classes"], Int[Tensor, " specs"], Int[Tensor, " specs"]]:
     """Coefficients of f_c - f_j for every image's predicted c and every other j, with the image and j of each."""
-    count, classes = logits.shape
+    classes = logits.shape[1]
     own = predicted_class(logits)
     owner, other = (torch.arange(classes) != own.unsqueeze(1)).nonzero(as_tuple=True)
     seeds = torch.zeros((len(owner), classes), dtype=logits.dtype)

@@ -2,8 +2,8 @@
 
 A test at epsilon gives, for every other class, an affine function below the logit difference on the whole ball of
 radius epsilon. It stays non-negative up to some radius F of its own; within min(epsilon, F) the difference therefore
-cannot fall below zero, whether or not the test at epsilon as a whole was passed. Only such radii are certified, class by
-class the best of all tests: nothing is ever interpolated into a certificate.
+cannot fall below zero, whether or not the test at epsilon as a whole was passed. Only such radii are certified, class
+by class the best of all tests: nothing is ever interpolated into a certificate.
 
 F falls with epsilon, as wider balls have looser bounds, and where F(epsilon) = epsilon nothing is left to gain. That
 point is approached by the secant of F(epsilon) - epsilon, kept inside its bracket.
@@ -104,7 +104,7 @@ class _Bracket:
         # F falls steeply, so a radius just below its crossing loses least.
         aimed = crossing * (1 - accuracy / 3)
         halved = torch.where(low > 0, (low.clamp(min=tiny) * high).sqrt(), high / 4)
-        outside = ~(aimed < high - _INSIDE * (high - low))
+        outside = ~(aimed < high - _INSIDE * (high - low)) | (aimed < low)
         inside = torch.where(outside | torch.isnan(aimed), halved, aimed)
         ahead = torch.minimum(torch.maximum(aimed, 1.1 * self.low), _GROWTH * self.low)
         outward = torch.where(torch.isfinite(ahead), ahead, _SECOND * self.low)
