@@ -14,7 +14,8 @@ NORMS = {"l2": "L2", "linf": "Linf"}
 
 def bounds_tables(entry: BoundsEntry) -> list[RenderableType]:
     """The layers, the radii by method, and what the published formulas are worth."""
-    return [_layers(entry), "", *_layer_notes(entry), "", _radii(entry), "", *_radius_notes(entry)]
+    layers = [_layers(entry), "", *_layer_notes(entry), ""] if entry.layers else []
+    return [*layers, _radii(entry), "", *_radius_notes(entry)]
 
 
 def domain(entry: BoundsEntry) -> str:

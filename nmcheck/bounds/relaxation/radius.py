@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -40,6 +40,10 @@ class Images:
     logits: Float[Tensor, "images classes"]
     norm: float
     box: tuple[float, float] | None = None
+
+    def only(self, chosen: Int[Tensor, " chosen"]) -> Images:
+        """Some of them."""
+        return replace(self, inputs=self.inputs[chosen], logits=self.logits[chosen])
 
 
 class RelaxedRadii:

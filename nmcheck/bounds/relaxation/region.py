@@ -1,4 +1,4 @@
-"""The set of inputs a certificate speaks about: a ball around each image, perhaps cut off by a box of allowed values."""
+"""The set of inputs a certificate speaks about: a ball around each image, perhaps cut off by a box of values."""
 
 from __future__ import annotations
 
