@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from nmcheck.results import (
+    AccuracyPoint,
     AttackEntry,
     BoundsEntry,
     ClassChanges,
@@ -43,6 +44,12 @@ from nmcheck.results import (
 NO_COVARIANCE = "the published formulas give no covariance between logits"
 NO_ATTACK = "no attack was run"
 NOT_AN_ESTIMATE = "a formula shown for comparison"
+
+
+ACCURACY = (
+    AccuracyPoint(epsilon=0.1, certified=0.5, attacked=0.97),
+    AccuracyPoint(epsilon=0.5, certified=0.0, attacked=0.31),
+)
 
 
 def propagation_entry() -> PropagationEntry:
@@ -400,4 +407,6 @@ def attacked_entry() -> BoundsEntry:
         ),
     )
     attacks = {"fgs": replace(attack_entry(), mean=2.81, success_rate=0.98), "ddn": attack_entry(), "fgv": failed}
-    return replace(entry, box=(0.0, 1.0), attack=attacks, per_sample=tuple(found), iterated=steps)  # fmt: skip
+    return replace(
+        entry, box=(0.0, 1.0), attack=attacks, per_sample=tuple(found), accuracy=ACCURACY, iterated=steps
+    )  # fmt: skip

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nmcheck.checks.bounds_options import BoundsOptions
     from nmcheck.checks.options import AnalyzeOptions
     from nmcheck.checks.progress import Progress
     from nmcheck.results.inspection import Inspection
     from nmcheck.results.report import Report
 
 Analyze = Callable[["AnalyzeOptions", "Progress"], "Report"]
+Bounds = Callable[["BoundsOptions", "Progress"], "Report"]
 Inspect = Callable[["Path"], "Inspection"]
 
 
@@ -28,6 +30,15 @@ def _analyze(options: AnalyzeOptions, progress: Progress) -> Report:
     # Infinite and missing numbers are found where they matter; numpy's warnings about them are for nobody.
     with np.errstate(all="ignore"):
         return analyze(options, progress)
+
+
+def _bounds(options: BoundsOptions, progress: Progress) -> Report:
+    import numpy as np
+
+    from nmcheck.checks.bounds_report import bounds
+
+    with np.errstate(all="ignore"):
+        return bounds(options, progress)
 
 
 def _inspect(model: Path) -> Inspection:
@@ -46,11 +57,13 @@ class Session:
     Attributes:
         debug: show the traceback of an error.
         analyze: the use case behind ``nmcheck analyze``.
+        bounds: the use case behind ``nmcheck bounds``.
         inspect: the use case behind ``nmcheck inspect``.
     """
 
     debug: bool = False
     analyze: Analyze = _analyze
+    bounds: Bounds = _bounds
     inspect: Inspect = _inspect
 
 

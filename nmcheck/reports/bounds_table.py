@@ -14,7 +14,8 @@ from nmcheck.results.bounds import BoundsEntry, LayerBounds
 
 def bounds_tables(entry: BoundsEntry) -> list[RenderableType]:
     """The layers, the radii by method, what the published formulas are worth, and the attacks, if any were run."""
-    bounds = [_layers(entry), "", *_layer_notes(entry), "", _radii(entry), "", *_radius_notes(entry)]
+    layers = [_layers(entry), "", *_layer_notes(entry), ""] if entry.layers else []
+    bounds = [*layers, _radii(entry), "", *_radius_notes(entry)]
     return [*bounds, "", *attack_tables(entry)] if entry.attack else bounds
 
 

@@ -1,6 +1,7 @@
 """Frozen records of what an analysis found, and the schema of the report they make up."""
 
 from nmcheck.results.bounds import (
+    AccuracyPoint,
     AttackEntry,
     BoundsEntry,
     ClassChanges,
@@ -36,6 +37,7 @@ from nmcheck.results.normalization import NoiseGain, NormalizationEntry
 from nmcheck.results.report import Report
 
 __all__ = [
+    "AccuracyPoint",
     "AttackEntry",
     "BoundsEntry",
     "ClassChanges",

@@ -169,6 +169,22 @@ class SampleBounds(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AccuracyPoint(Record):
+    """Accuracy under the worst change of a given norm, from below and from above, over all images.
+
+    Attributes:
+        epsilon: the norm, in pixel units.
+        certified: share of images that are classified correctly and whose certified radius is at least that.
+        attacked: share of images that are classified correctly and for which no adversarial example that near was
+            found.
+    """
+
+    epsilon: float
+    certified: float
+    attacked: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class BoundsEntry(Record):
     """Robustness in one norm and one input domain.
 
@@ -182,6 +198,7 @@ class BoundsEntry(Record):
         radius: radii by method.
         attack: adversarial examples by attack; empty where none was run.
         per_sample: one entry per image.
+        accuracy: certified and attacked accuracy by epsilon; empty where none was asked for.
         iterated: the steps of the iterative perturbation; empty where it was not asked for.
     """
 
@@ -194,4 +211,5 @@ class BoundsEntry(Record):
     radius: Mapping[str, RadiusEntry]
     attack: Mapping[str, AttackEntry]
     per_sample: tuple[SampleBounds, ...]
+    accuracy: tuple[AccuracyPoint, ...] = ()
     iterated: tuple[IteratedStep, ...] = ()
