@@ -26,7 +26,7 @@ def iterated_perturbation(
 
     Every X_i is confirmed by onnxruntime. An image for which a step fails is left out from then on. The thesis shows
     one image; here the norms are averaged over all. The first step reaches the boundary along the sign direction and
-    the later ones cross it to and fro, so their norm tells how far beyond it they go (``OVERSHOOT``), not how far
+    the later ones cross it back and forth, so their norm tells how far beyond it they go (``OVERSHOOT``), not how far
     anything is.
     """
     first = case.predicted.cpu().numpy().astype(np.int64)

@@ -67,6 +67,21 @@ def test_the_same_question_has_the_same_answer_to_the_last_digit(tmp_path: Path,
     assert without_times(report(model, images, seed=1)) != without_times(report(model, images))
 
 
+def test_every_distance_lies_between_its_bounds(tmp_path: Path, images: str) -> None:
+    found = report(network(tmp_path / "m.onnx", RELU), images)
+    assert found.bounds
+    (entry,) = found.bounds
+    assert list(entry.attack) == ["fgs", "deepfool", "ddn"]
+    bracketed = [sample for sample in entry.per_sample if sample.lower is not None and sample.upper is not None]
+    assert bracketed
+    for sample in bracketed:
+        assert sample.lower is not None
+        assert sample.upper is not None
+        assert sample.lower <= sample.upper
+        assert sample.upper_method in entry.attack
+    assert all(sample.upper_reason for sample in entry.per_sample if sample.upper is None)
+
+
 def test_an_exact_network_is_at_the_floor_for_either_reference(tmp_path: Path, images: str) -> None:
     model = network(tmp_path / "m.onnx", RELU)
     for reference in ("control-variate", "plain"):

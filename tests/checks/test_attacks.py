@@ -213,7 +213,7 @@ def test_the_heat_map_counts_every_image_once():
     assert [(row.class_, row.images, dict(row.to)) for row in rows] == [(0, 2, {"1": 2}), (2, 3, {"0": 1, "1": 1})]
 
 
-def test_iterated_perturbation_crosses_the_boundary_to_and_fro(tmp_path):
+def test_iterated_perturbation_crosses_the_boundary_back_and_forth(tmp_path):
     """Thesis, section 2.7: the norm falls after the first step and the class alternates."""
     weight = np.array([[1.0, -1.0], [-1.0, 1.0]], dtype=np.float32)
     made = model([node("Gemm", ["x", "W"], transB=1)], ("N", 2), {"W": weight})
