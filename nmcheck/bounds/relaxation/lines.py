@@ -25,6 +25,7 @@ from nmcheck.steps import Bound
 
 CELLS = 32
 """Cells an interval of a smooth function is cut into."""
+_NEAR_END = 0.01
 _ROUNDING = 1e-13
 """Relative to the terms of f(v) - s v: above their rounding."""
 _EVALUATION = 1e-13
@@ -137,6 +138,25 @@ def enclosure(
     slack = 0.0 if increasing else allowance
     around = _ROUNDING * (1 + values.abs().amax(dim=0)) if increasing else 0.0
     return Enclosure(lines, values.amin(dim=0) - slack - around, values.amax(dim=0) + slack + around)
+
+
+def second_lines(function: Callable[[Tensor], Tensor], points: Points, allowance: Bound, first: Lines) -> Lines:
+    """Another choice: of the hull's slopes near the two ends the one that differs more from the first choice."""
+    low, high = points[0], points[-1]
+    values = torch.stack([function(point) for point in points])
+
+    def farther(heights: Tensor, slope: Tensor) -> Tensor:
+        near, far = (hull_slope(points, heights, low + place * (high - low)) for place in (_NEAR_END, 1 - _NEAR_END))
+        return torch.where((near - slope).abs() > (far - slope).abs(), near, far)
+
+    upper = farther(values, first.upper_slope)
+    lower = -farther(-values, -first.lower_slope)
+    return Lines(
+        lower,
+        -upper_constant(points, -values, -lower) - allowance,
+        upper,
+        upper_constant(points, values, upper) + allowance,
+    )
 
 
 def flat_where_nearer(found: Enclosure, low: Tensor, high: Tensor) -> Lines:

@@ -42,16 +42,29 @@ def maximum_planes(low: Taps, high: Taps) -> Planes:
     """The planes for intervals [low, high] of the values compared."""
     floor = low.amax(dim=0)
     width = (high - low).clamp(min=0)
-    safe = torch.where(width > 0, width, 1)
     threshold = torch.maximum(floor, high.topk(2, dim=0).values[1]) if len(high) > 1 else floor
+    return _planes(low, width, high, threshold, (low + high).argmax(dim=0))
+
+
+def _planes(low: Taps, width: Taps, high: Taps, threshold: Tensor, winner: Tensor) -> Planes:
+    """The planes for a given c and a given value below."""
+    safe = torch.where(width > 0, width, 1)
     slopes = torch.where(width > 0, (high - threshold).clamp(min=0) / safe, 0).clamp(max=1)
     # A tap that lies outside the input has slope zero, and its far-away number must not count as a term.
     terms = torch.where(slopes > 0, slopes * low, 0)
     # The slopes' own rounding is worth some 1e-16 of the width.
     rounding = _ROUNDING * (threshold.abs() + terms.abs().sum(dim=0) + torch.where(slopes > 0, width, 0).sum(dim=0))
-    winner = (low + high).argmax(dim=0)
     chosen = torch.nn.functional.one_hot(winner, len(low)).movedim(-1, 0).to(low.dtype)
-    return Planes(chosen, torch.zeros_like(floor), slopes, threshold - terms.sum(dim=0) + rounding)
+    return Planes(chosen, torch.zeros_like(threshold), slopes, threshold - terms.sum(dim=0) + rounding)
+
+
+def second_planes(low: Taps, high: Taps) -> Planes:
+    """Another choice: above with the smallest c there is, below the value with the second highest middle."""
+    floor = low.amax(dim=0)
+    width = (high - low).clamp(min=0)
+    middle = low + high
+    ranked = middle.topk(min(2, len(middle)), dim=0).indices[-1]
+    return _planes(low, width, high, floor, ranked)
 
 
 def contested(low: Taps, high: Taps) -> Bool[Tensor, "taps images *output"]:

@@ -15,20 +15,23 @@ from nmcheck.bounds.relaxation.interval import ROUNDING, Interval, magnitude_of
 from nmcheck.bounds.relaxation.lines import (
     Enclosure,
     Lines,
+    Points,
     enclosure,
     flat_where_nearer,
     piecewise_linear_points,
+    second_lines,
     smooth_allowance,
     smooth_points,
 )
 from nmcheck.bounds.relaxation.magnitude import Magnitude
-from nmcheck.bounds.relaxation.maximum import Planes, contested, maximum_planes
+from nmcheck.bounds.relaxation.maximum import Planes, contested, maximum_planes, second_planes
 from nmcheck.bounds.relaxation.product import product_planes, product_range
 from nmcheck.bounds.relaxation.response import gains, response, response_lines, response_range
 from nmcheck.bounds.relaxation.selection import SelectedPlanes, Selection
 from nmcheck.bounds.relaxation.substitution import (
     AffineSubstitution,
     ElementwiseSubstitution,
+    Mixable,
     PlaneSubstitution,
     Pull,
     Substitution,
@@ -70,6 +73,10 @@ class Prepared(Protocol):
             inputs: bounds of the inputs.
             radii: how far each input can move in the Euclidean norm; infinite where that is not known.
         """
+        ...
+
+    def second(self, inputs: Sequence[Interval], first: Substitution) -> Mixable | None:
+        """Another choice of lines for the same bounds, to be mixed with the first; None if there is none."""
         ...
 
 
@@ -120,6 +127,10 @@ class PreparedAffine:
             found.append(interval)
         return tuple(found), AffineSubstitution(self.pull, self.offsets, sizes)
 
+    def second(self, inputs: Sequence[Interval], first: Substitution) -> Mixable | None:
+        """None."""
+        return None
+
 
 @dataclass(frozen=True)
 class PreparedElementwise:
@@ -161,13 +172,22 @@ class PreparedElementwise:
         size = torch.maximum(magnitude_of(found.least, found.most), _line_size(lines, x.size))
         return (Interval(self.function(x.centre), found.least, found.most, size),), ElementwiseSubstitution(lines)
 
+    def second(self, inputs: Sequence[Interval], first: Substitution) -> Mixable | None:
+        """Lines that touch near an end of the interval."""
+        assert isinstance(first, ElementwiseSubstitution)
+        (x,) = inputs
+        points, allowance = self._points(x)
+        return ElementwiseSubstitution(second_lines(self.function, points, allowance, first.lines))
+
     def _enclosure(self, x: Interval) -> Enclosure:
-        if self.curvature is None:
-            points = piecewise_linear_points(x.low, x.high, self.kinks)
-            return enclosure(x.low, x.high, self.function, points, 0.0)
-        points = smooth_points(x.low, x.high, tuple(float(kink) for kink in self.kinks))
-        allowance = smooth_allowance(x.low, x.high, self.curvature(x.low, x.high))
+        points, allowance = self._points(x)
         return enclosure(x.low, x.high, self.function, points, allowance, increasing=self.increasing)
+
+    def _points(self, x: Interval) -> tuple[Points, Bound]:
+        if self.curvature is None:
+            return piecewise_linear_points(x.low, x.high, self.kinks), 0.0
+        points = smooth_points(x.low, x.high, tuple(float(kink) for kink in self.kinks))
+        return points, smooth_allowance(x.low, x.high, self.curvature(x.low, x.high))
 
 
 @dataclass(frozen=True)
@@ -208,7 +228,11 @@ class PreparedMaximum:
         size = torch.stack([size, magnitude_of(least, most), planes.upper_constant.abs()]).amax(dim=0)
         return (Interval(centre.amax(dim=0), least, most, size),), self._substitution(planes)
 
-    def _substitution(self, planes: Planes) -> Substitution:
+    def second(self, inputs: Sequence[Interval], first: Substitution) -> Mixable | None:
+        """Planes with other slopes."""
+        return self._substitution(second_planes(*self._ends(inputs)))
+
+    def _substitution(self, planes: Planes) -> SelectedPlanes | PlaneSubstitution:
         if self.selection is not None:
             return SelectedPlanes(
                 self.selection, planes.lower, planes.lower_constant, planes.upper, planes.upper_constant
@@ -255,6 +279,11 @@ class PreparedProduct:
         size = torch.maximum(size, torch.maximum(planes.lower_constant.abs(), planes.upper_constant.abs()))
         return (Interval(x.centre * y.centre, least, most, size),), planes
 
+    def second(self, inputs: Sequence[Interval], first: Substitution) -> Mixable | None:
+        """The planes that were not chosen."""
+        x, y = (self._expanded(inputs, position) for position in range(2))
+        return product_planes(x, y, self.pull, other=True)
+
     def _expanded(self, inputs: Sequence[Interval], position: int) -> Interval:
         fields = ("centre", "low", "high", "size")
         return Interval(*(self.expand(*(getattr(x, name) for x in inputs))[position] for name in fields))
@@ -288,6 +317,10 @@ class PreparedResponse:
         least, most = response_range(low_gain, high_gain, x)
         size = torch.maximum(magnitude_of(least, most), _line_size(lines, x.size))
         return (Interval(response(self.layer, x.centre), least, most, size),), ElementwiseSubstitution(lines)
+
+    def second(self, inputs: Sequence[Interval], first: Substitution) -> Mixable | None:
+        """None."""
+        return None
 
 
 def along(radius: Float[Tensor, " images"], value: Tensor) -> Tensor:

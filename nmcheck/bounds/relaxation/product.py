@@ -15,15 +15,15 @@ from nmcheck.bounds.relaxation.substitution import PlaneSubstitution, Pull
 _ROUNDING = 1e-13
 
 
-def product_planes(x: Interval, y: Interval, pull: Pull) -> PlaneSubstitution:
-    """The planes over (x, y), which have the product's shape by now."""
+def product_planes(x: Interval, y: Interval, pull: Pull, *, other: bool = False) -> PlaneSubstitution:
+    """The planes over (x, y), which have the product's shape by now; with ``other`` those that are not nearer."""
 
     def plane(x_end: Tensor, y_end: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         constant = -x_end * y_end
         return y_end, x_end, constant, y_end * x.centre + x_end * y.centre + constant
 
-    below = _chosen(plane(x.low, y.low), plane(x.high, y.high), largest=True)
-    above = _chosen(plane(x.high, y.low), plane(x.low, y.high), largest=False)
+    below = _chosen(plane(x.low, y.low), plane(x.high, y.high), largest=not other)
+    above = _chosen(plane(x.high, y.low), plane(x.low, y.high), largest=other)
     return PlaneSubstitution(
         lower_slopes=below[:2],
         lower_constant=below[2] - _ROUNDING * below[2].abs(),

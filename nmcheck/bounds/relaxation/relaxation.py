@@ -11,7 +11,7 @@ everywhere in the region (Zhang et al. 2018, CROWN).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -33,6 +33,8 @@ DEFAULT_BUDGET = 2**29
 """Bytes that coefficients may take at a time."""
 _COPIES = 8
 """Tensors of the largest value's size that one backward step holds at a time, at most."""
+_TENSOR = 2**23
+"""Bytes of a tensor beyond which more specs at a time are no faster: memory is mapped anew for every larger one."""
 _FLOAT64 = 8
 _MANY = 32
 """Specs of an image that are worth a pass of their own."""
@@ -72,6 +74,10 @@ class Relaxed:
     substitutions: list[Substitution] = field(default_factory=list)
 
 
+Backward = Callable[[Relaxed, str, Tensor, Tensor], LinearBounds]
+"""From a relaxed network, a value's name, combinations of its elements and their images to functions below them."""
+
+
 class Relaxation:
     """The relaxation of one network, prepared once.
 
@@ -103,13 +109,14 @@ class Relaxation:
         self._dual_norms: dict[tuple[str, float], Tensor] = {}
         self.classes = math.prod(network.shapes[network.output])
 
-    def relax(self, region: Region, *, tighten: bool) -> Relaxed:
+    def relax(self, region: Region, *, tighten: bool, backward: Backward | None = None) -> Relaxed:
         """Bound every value on the region.
 
         Args:
             region: where the inputs are.
             tighten: whether to go backward from values whose bounds make a difference (``crown``), or to do with
                 intervals and balls (``crown-ibp``).
+            backward: how to go backward from an element that is tightened, if not by ``substituted``.
         """
         low, high = region.interval()
         found = Relaxed(region)
@@ -120,7 +127,7 @@ class Relaxation:
             if tighten and not step.affine:
                 for name, mask in zip(step.inputs, step.wanted(inputs), strict=True):
                     if mask is not None and not self._is_exact(name, region):
-                        self._tighten(found, name, mask.flatten(1), done)
+                        self._tighten(found, name, mask.flatten(1), done, backward or self.substituted)
                 inputs = [found.intervals[name] for name in step.inputs]
             radii = [self._radius(name, found) for name in step.inputs]
             outputs, substitution = step.advance(inputs, radii)
@@ -130,7 +137,12 @@ class Relaxation:
         return found
 
     def lower_bounds(
-        self, relaxed: Relaxed, value: str, seeds: Float[Tensor, "specs elements"], owner: Owner
+        self,
+        relaxed: Relaxed,
+        value: str,
+        seeds: Float[Tensor, "specs elements"],
+        owner: Owner,
+        backward: Backward | None = None,
     ) -> LinearBounds:
         """Affine functions below linear combinations of a value's elements.
 
@@ -139,9 +151,10 @@ class Relaxation:
             value: name of the value.
             seeds: the combinations, a row each.
             owner: the image each is asked at.
+            backward: how to go backward, if not by ``substituted``.
         """
         parts = [
-            self._substituted(relaxed, value, seeds[places], owner[places])
+            (backward or self.substituted)(relaxed, value, seeds[places], owner[places])
             for places in self._portions(owner, self.rows(value))
         ]
         return LinearBounds(torch.cat([part.value for part in parts]), torch.cat([part.slope for part in parts]), owner)
@@ -149,7 +162,7 @@ class Relaxation:
     def rows(self, value: str) -> int:
         """Specs that are gone backward with at a time, from ``value``."""
         largest = max(math.prod(self.network.shapes[name]) for name in self._behind(value))
-        return max(1, self.budget // (_FLOAT64 * _COPIES * largest))
+        return max(1, min(self.budget // (_FLOAT64 * _COPIES * largest), _TENSOR // (_FLOAT64 * largest)))
 
     @staticmethod
     def _portions(owner: Owner, rows: int) -> Iterator[slice]:
@@ -164,13 +177,19 @@ class Relaxation:
 
     def _behind(self, value: str) -> Iterator[str]:
         """The value and all that it is computed from."""
-        needed = {value}
+        return iter({value}.union(*(self.steps[position].inputs for position in self.steps_behind(value))))
+
+    def steps_behind(self, value: str) -> list[int]:
+        """Positions of the steps a value is computed by, the last first."""
+        needed, found = {value}, list[int]()
         for position in range(self._writer.get(value, -1), -1, -1):
             if needed & set(self.steps[position].outputs):
                 needed |= set(self.steps[position].inputs)
-        return iter(needed)
+                found.append(position)
+        return found
 
-    def _substituted(self, relaxed: Relaxed, value: str, seeds: Tensor, owner: Owner) -> LinearBounds:
+    def substituted(self, relaxed: Relaxed, value: str, seeds: Tensor, owner: Owner) -> LinearBounds:
+        """The same for as many specs as fit in memory."""
         count = len(seeds)
         coefficients = {value: seeds.reshape(count, *self.network.shapes[value])}
         size = self._total_size(seeds, relaxed.intervals[value], owner)
@@ -198,7 +217,7 @@ class Relaxation:
     def _total_size(coefficients: Tensor, interval: Interval, owner: Owner) -> Tensor:
         return total(coefficients.abs(), interval.size, owner)
 
-    def _tighten(self, found: Relaxed, name: str, mask: Tensor, done: dict[str, Tensor]) -> None:
+    def _tighten(self, found: Relaxed, name: str, mask: Tensor, done: dict[str, Tensor], backward: Backward) -> None:
         """Intersect the marked elements' intervals with what going backward from them gives."""
         todo = mask & ~done.get(name, torch.zeros_like(mask))
         done[name] = todo | done.get(name, todo)
@@ -213,7 +232,7 @@ class Relaxation:
             seeds = torch.zeros((2, len(images), width), dtype=low.dtype)
             seeds[0, torch.arange(len(images)), places] = 1
             seeds[1, torch.arange(len(images)), places] = -1
-            bounds = self._substituted(found, name, seeds.flatten(0, 1), images.repeat(2))
+            bounds = backward(found, name, seeds.flatten(0, 1), images.repeat(2))
             least, negated = bounds.lowest(found.region).reshape(2, -1)
             low[images, places] = torch.maximum(low[images, places], least)
             high[images, places] = torch.minimum(high[images, places], -negated)

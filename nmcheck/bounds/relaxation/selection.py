@@ -14,7 +14,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from nmcheck.bounds.relaxation.substitution import Owner, Substituted, owned, total
+from nmcheck.bounds.relaxation.substitution import (
+    EachItsOwn,
+    Mixable,
+    Owner,
+    Substituted,
+    Substitution,
+    mixture,
+    owned,
+    total,
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,24 @@ class SelectedPlanes:
     upper: Tensor
     upper_constant: Tensor
 
+    @property
+    def table(self) -> Tensor:
+        """Constants below."""
+        return self.lower_constant
+
+    def mixed(self, other: Mixable, below: Tensor, above: Tensor, owner: Owner) -> Substitution:
+        """The mixture for each spec."""
+        assert isinstance(other, SelectedPlanes)
+        return EachItsOwn(
+            SelectedPlanes(
+                self.selection,
+                torch.lerp(self.lower[:, owner], other.lower[:, owner], below.expand(len(self.lower), *below.shape)),
+                mixture(self.lower_constant, other.lower_constant, below, owner),
+                torch.lerp(self.upper[:, owner], other.upper[:, owner], above.expand(len(self.upper), *above.shape)),
+                mixture(self.upper_constant, other.upper_constant, above, owner),
+            )
+        )
+
     def __call__(self, coefficients: tuple[Tensor, ...], owner: Owner) -> Substituted:
         """Take the lower plane where the coefficient is positive, else the upper."""
         A = coefficients[0].flatten(1)
@@ -98,7 +125,7 @@ class SelectedPlanes:
     def _once(self, A: Tensor, middle: Tensor, half: Tensor, owner: Owner) -> Tensor:
         near = A.index_select(1, self.selection.window())
         result = near * owned(self._slopes(middle), owner)
-        return result.addcmul_(near.abs_(), owned(self._slopes(half), owner), value=-1)
+        return result.addcmul_(near.abs(), owned(self._slopes(half), owner), value=-1)
 
     def _slopes(self, table: Tensor) -> Tensor:
         """Each input element's slope, (images, inputs)."""

@@ -44,6 +44,30 @@ class Substitution(Protocol):
         ...
 
 
+@runtime_checkable
+class Mixable(Protocol):
+    """A substitution between lines or planes of which there is a second choice.
+
+    A mixture of two lines below a function is below it, too, whatever the weights; so weights may be optimized freely.
+    """
+
+    @property
+    def table(self) -> Tensor:
+        """One of its tables, (images, *output), for the weights' shape."""
+        ...
+
+    def mixed(self, other: Mixable, below: Tensor, above: Tensor, owner: Owner) -> Substitution:
+        """The mixture for each spec.
+
+        Args:
+            other: the second choice, of the same class.
+            below: its weight in the lower line, in [0, 1], (specs, *output).
+            above: its weight in the upper line.
+            owner: the image of each spec.
+        """
+        ...
+
+
 Pull = Callable[..., tuple[Tensor, ...]]
 """An affine step transposed: of (specs, *output) for each output to (specs, *input) for each input."""
 
@@ -90,6 +114,23 @@ class ElementwiseSubstitution:
 
     lines: Lines
 
+    @property
+    def table(self) -> Tensor:
+        """Slopes below."""
+        return self.lines.lower_slope
+
+    def mixed(self, other: Mixable, below: Tensor, above: Tensor, owner: Owner) -> Substitution:
+        """The mixture for each spec."""
+        assert isinstance(other, ElementwiseSubstitution)
+        one, two = self.lines, other.lines
+        lines = Lines(
+            mixture(one.lower_slope, two.lower_slope, below, owner),
+            mixture(one.lower_constant, two.lower_constant, below, owner),
+            mixture(one.upper_slope, two.upper_slope, above, owner),
+            mixture(one.upper_constant, two.upper_constant, above, owner),
+        )
+        return EachItsOwn(ElementwiseSubstitution(lines))
+
     def __call__(self, coefficients: tuple[Tensor, ...], owner: Owner) -> Substituted:
         """Take the lower line where the coefficient is positive, else the upper."""
         (A,) = coefficients
@@ -119,6 +160,26 @@ class PlaneSubstitution:
     upper_constant: Tensor
     pull: Pull
 
+    @property
+    def table(self) -> Tensor:
+        """Constants below."""
+        return self.lower_constant
+
+    def mixed(self, other: Mixable, below: Tensor, above: Tensor, owner: Owner) -> Substitution:
+        """The mixture for each spec."""
+        assert isinstance(other, PlaneSubstitution)
+        lower = zip(self.lower_slopes, other.lower_slopes, strict=True)
+        upper = zip(self.upper_slopes, other.upper_slopes, strict=True)
+        return EachItsOwn(
+            PlaneSubstitution(
+                tuple(mixture(one, two, below, owner) for one, two in lower),
+                mixture(self.lower_constant, other.lower_constant, below, owner),
+                tuple(mixture(one, two, above, owner) for one, two in upper),
+                mixture(self.upper_constant, other.upper_constant, above, owner),
+                self.pull,
+            )
+        )
+
     def __call__(self, coefficients: tuple[Tensor, ...], owner: Owner) -> Substituted:
         """Take the lower plane where the coefficient is positive, else the upper."""
         (A,) = coefficients
@@ -131,6 +192,22 @@ class PlaneSubstitution:
         constant = total(A, (self.lower_constant + self.upper_constant) / 2, owner)
         constant = constant - total(size, (self.upper_constant - self.lower_constant) / 2, owner)
         return Substituted(self.pull(*parts), constant, torch.zeros_like(constant))
+
+
+@dataclass(frozen=True)
+class EachItsOwn:
+    """A substitution whose tables have a row for each spec instead of each image."""
+
+    inner: Substitution
+
+    def __call__(self, coefficients: tuple[Tensor, ...], owner: Owner) -> Substituted:
+        """The same, every spec with its own row."""
+        return self.inner(coefficients, torch.arange(len(owner)))
+
+
+def mixture(one: Tensor, other: Tensor, weight: Tensor, owner: Owner) -> Tensor:
+    """(1 - weight) one + weight other, with the tables' rows of each spec's image."""
+    return torch.lerp(one[owner], other[owner], weight)
 
 
 def sum_of(parts: object) -> Tensor:
