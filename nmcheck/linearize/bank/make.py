@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
+from math import prod
+from time import thread_time
 
 import numpy as np
 import torch
@@ -16,6 +19,9 @@ from nmcheck.linearize.bank.header import Arithmetic, Header
 from nmcheck.linearize.bank.low_rank import Matrix, dense_matrix, low_rank_factor
 from nmcheck.linearize.bank.rows import JacobianRows, arithmetic
 from nmcheck.linearize.two_stage import TwoStageLinearizer, two_stage_at
+
+_QUICK = 0.3
+"""Seconds of a linearization that is timed as a whole."""
 
 
 class PointMaker:
@@ -99,19 +105,23 @@ class PointMaker:
             combined=lambda W: self.rows.backward(points, W, chunk),
         )
 
-    def time_rows(self, how: Arithmetic, center: Float[np.ndarray, " n"], pairs: int) -> float:
-        """Seconds a chunk of rows takes, the second time; the constants behind it are made before."""
-        from time import perf_counter
-
-        shape = self.taylor.program.graph.shapes[self.taylor.program.graph.input]
+    def time_rows(self, how: Arithmetic, center: Float[np.ndarray, " n"]) -> float:
+        """Seconds of this thread that a row of A takes: of all rows where that is quick, else of one chunk."""
+        graph = self.taylor.program.graph
+        rows = prod(graph.shapes[self.rows.target])
         with arithmetic(how):
-            point = torch.from_numpy(np.array(center, np.float32)).reshape(shape)
-            seconds = 0.0
-            for _ in range(2):
-                start = perf_counter()
-                next(self.rows.chunks([point], how))
-                seconds = perf_counter() - start
-        return seconds * max(1, 2 * pairs)
+            point = torch.from_numpy(np.array(center, np.float32)).reshape(graph.shapes[graph.input])
+
+            def timed(chunks: int) -> float:
+                start = thread_time()
+                done = [where.stop for where, _ in islice(self.rows.chunks([point], how), chunks)]
+                return (thread_time() - start) / done[-1]
+
+            timed(1)
+            one = timed(1)
+            if one * rows > _QUICK:
+                return one
+            return min(timed(rows) for _ in range(3))
 
 
 def around(point: Tensor, header: Header, index: int) -> list[Tensor]:

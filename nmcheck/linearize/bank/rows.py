@@ -52,11 +52,15 @@ class JacobianRows:
     Args:
         program: the network, in single precision.
         target: the value.
+
+    Attributes:
+        target: its name.
+        function: it as a function of the input.
     """
 
     def __init__(self, program: Program, target: str) -> None:
         self._program = program
-        self._target = target
+        self.target = target
         graph = program.graph
         self.function = program.function(graph.input, target)
         self._input_shape = graph.shapes[graph.input]
@@ -76,12 +80,12 @@ class JacobianRows:
     def _split(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] | None:
         """The network up to the last value that is affine in the input and that everything passes, and behind it."""
         graph, best = self._program.graph, None
-        for node in nodes_between(graph, graph.input, self._target):
+        for node in nodes_between(graph, graph.input, self.target):
             value = node.outputs[0]
-            if value == self._target or not is_affine_between(graph, graph.input, value):
+            if value == self.target or not is_affine_between(graph, graph.input, value):
                 continue
             try:
-                tail = self._program.function(value, self._target)
+                tail = self._program.function(value, self.target)
             except ValueError:
                 continue
             best = self._program.function(graph.input, value), tail

@@ -249,6 +249,8 @@ def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtyp
     """A dataset in one piece, all of it on the disk from the start: a disk too small shows before the work."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
+    # The same bank is the same file to the byte, whenever it was built.
+    settings.set_obj_track_times(False)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_IFSET)
     settings.set_fill_value(np.array(np.nan if dtype.kind == "f" else 0, dtype))
