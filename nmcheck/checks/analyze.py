@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 from nmcheck import __version__
+from nmcheck.checks.bank_engine import open_bank
 from nmcheck.checks.bounds import bounds_entry, timed_bounds
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.consistency import check_consistency
@@ -45,13 +47,19 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         ModelError: the model cannot be read, or our execution of it disagrees with onnxruntime's.
         DataError: the data cannot be read or does not fit the model.
         UsageError: the options do not fit the model.
+        BankError: the bank cannot be read, or is of something else.
     """
-    progress = progress or SilentProgress()
+    with ExitStack() as resources:
+        return _analyze(options, progress or SilentProgress(), resources)
+
+
+def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) -> Report:
     start = time.perf_counter()
     with progress.stage("Model and data", None):
         case = open_case(options)
         session = ReferenceSession(case.file_graph)
-    plan = plan_moments(case, options, progress)
+        bank = resources.enter_context(open_bank(case, options))
+    plan = plan_moments(case, options, progress, None if bank is None else bank.header.cut)
     with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
         consistency = check_consistency(case, session, advance)
     accuracy = None if case.labels is None else float(case.correct.double().mean())
@@ -59,7 +67,7 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
     if plan.engines:
         network = sampled_network(case, session)
         with progress.stage("Moments and their reference", len(case.pixels)) as advance:
-            runs = run_moments(case, options, plan, network, advance)
+            runs = run_moments(case, options, plan, network, advance, bank)
         moments = moment_entries(case, options, runs, network)
         flips = tuple(sampled_flips(case, sigma, runs.references[sigma]) for sigma in options.sigmas)
         probed = tuple(dict.fromkeys(node for run in runs.engines.values() for node in run.probed))
@@ -83,7 +91,7 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         flips=flips,
         bounds=(bounds_entry(case, bounds),),
         normalization=normalization,
-        warnings=scale_warnings(case, session, accuracy),
+        warnings=(*scale_warnings(case, session, accuracy), *(() if bank is None else bank.warnings)),
         notes=(
             *case.graph.notes,
             *([FEATURES] if case.dataset.unit == "feature" else []),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nmcheck.checks.bank_engine import BankEngine
 from nmcheck.checks.case import Case
 from nmcheck.checks.engines import MOMENTS, LogitMoments
 from nmcheck.checks.image_model import ImageModel
@@ -70,6 +71,7 @@ class MomentRuns:
         engines: by noise level and engine.
         references: by noise level.
         seconds_per_forward: one image in a batch of 64, in the precision of the deployed model.
+        bank: what engine ``bank`` was served by; None without it.
     """
 
     plan: MomentPlan
@@ -77,13 +79,19 @@ class MomentRuns:
     engines: dict[tuple[float, str], EngineRun]
     references: dict[float, list[ReferenceMoments]]
     seconds_per_forward: float
+    bank: BankEngine | None = None
 
 
 Propagation = Callable[[GaussianInput, int], Propagated]
 
 
 def run_moments(
-    case: Case, options: AnalyzeOptions, plan: MomentPlan, network: SampledNetwork, advance: Callable[[int], None]
+    case: Case,
+    options: AnalyzeOptions,
+    plan: MomentPlan,
+    network: SampledNetwork,
+    advance: Callable[[int], None],
+    bank: BankEngine | None = None,
 ) -> MomentRuns:
     """Run every engine and the reference at every image and noise level.
 
@@ -112,6 +120,10 @@ def run_moments(
                     found = MOMENTS[name](of_image.affine, x, of_image.gram)
                     _check_finite(case, sigma, found)
                     run.add(found, label, time.perf_counter() - start + of_image.seconds)
+                elif name == "bank" and bank is not None:
+                    found, seconds = bank.moments(row, x)
+                    _check_finite(case, sigma, found)
+                    run.add(found, label, seconds)
                 elif name == "diagonal" and steps is not None:
                     seed = noise_seed(options.seed, Purpose.PROBES, position, level)
                     alone = propagate_diagonal(steps.network, steps.input_of(x), seed=seed)
@@ -134,7 +146,7 @@ def run_moments(
             )
         advance(1)
     kind = None if linearizer is None else "skip" if linearizer.is_skip else "cut"
-    return MomentRuns(plan, kind, engines, references, seconds_per_forward(case))
+    return MomentRuns(plan, kind, engines, references, seconds_per_forward(case), bank)
 
 
 def _check_finite(case: Case, sigma: float, found: LogitMoments) -> None:
