@@ -67,7 +67,7 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
     if plan.engines:
         network = sampled_network(case, session)
         with progress.stage("Moments and their reference", len(case.pixels)) as advance:
-            runs = run_moments(case, options, plan, network, advance, bank)
+            runs = run_moments(case, options, plan, network, advance, bank=bank)
         moments = moment_entries(case, options, runs, network)
         flips = tuple(sampled_flips(case, sigma, runs.references[sigma]) for sigma in options.sigmas)
         probed = tuple(dict.fromkeys(node for run in runs.engines.values() for node in run.probed))

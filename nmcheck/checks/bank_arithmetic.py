@@ -16,9 +16,7 @@ from nmcheck.linearize.bank.make import PointMaker
 CHUNKS = (32, 128, 512)
 
 
-def timed_arithmetic(
-    case: Case, options: BankOptions, maker: PointMaker, sizes: Sizes
-) -> tuple[Arithmetic, float]:
+def timed_arithmetic(case: Case, options: BankOptions, maker: PointMaker, sizes: Sizes) -> tuple[Arithmetic, float]:
     """What to compute with, and the seconds a point then takes.
 
     The kernels and the way through the affine part are timed with the smallest chunk, and then the chunks with the

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+
+import numpy as np
 
 from nmcheck.checks.bank_arithmetic import timed_arithmetic
 from nmcheck.checks.bank_options import BankOptions
@@ -15,7 +17,6 @@ from nmcheck.checks.cut import choose_cut, no_cut_reason
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.errors import BankError, ModelError, UsageError
 from nmcheck.execute.session import ReferenceSession
-from nmcheck.graph.cuts import cut_points
 from nmcheck.graph.ir import Node
 from nmcheck.linearize.bank.build import complete, make_here
 from nmcheck.linearize.bank.cost import SMALLEST, alternative, memory, memory_refusal, sizes_at
@@ -142,8 +143,6 @@ def _begun(options: BankOptions) -> tuple[Header, int] | None:
 
 def _begin(plan: BankPlan, progress: Progress) -> Header:
     """The file, with its points chosen and none of them done."""
-    from dataclasses import replace
-
     case, options = plan.case, plan.options
     with progress.stage("Choice of the points", None):
         points = choose_points(
@@ -151,8 +150,8 @@ def _begin(plan: BankPlan, progress: Progress) -> Header:
             case.classes_of_images.numpy(),
             plan.header.classes,
             options.k,
-            options.choice,
-            options.seed,
+            choice=options.choice,
+            seed=options.seed,
         )
     header = replace(plan.header, points=len(points), choice=points.choice)
     with progress.stage("File", None):
@@ -172,7 +171,7 @@ def _cut(case: Case, options: BankOptions, progress: Progress) -> Node:
         found = next((one.node for one in cut_errors(case, options.case, progress) if one.chosen), None)
         cut = None if found is None else graph.by_name[found]
     else:
-        cut = choose_cut(graph, options.cut, lambda graph, relu: fits(graph, relu))
+        cut = choose_cut(graph, options.cut, fits)
     if cut is None:
         raise ModelError(f"{graph.model.path}: {no_cut_reason(graph)}; there is nothing to build a bank of.")
     return cut
@@ -182,7 +181,6 @@ def _header(case: Case, options: BankOptions, cut: Node, maker: PointMaker, how:
     graph, sizes = case.graph, sizes_at(case.graph, cut)
     averaged = options.linearizer == "averaged"
     images = len(case.pixels)
-    kind = next(point.kind for point in cut_points(graph) if point.node == cut)
     return Header(
         model_fingerprint=graph.model.fingerprint,
         data_name=case.dataset.name,
@@ -192,7 +190,7 @@ def _header(case: Case, options: BankOptions, cut: Node, maker: PointMaker, how:
         gain=tuple(float(value) for value in case.scale.gain.ravel()),
         offset=tuple(float(value) for value in case.scale.offset.ravel()),
         cut=cut.name,
-        cut_kind=kind,
+        cut_kind="skip" if maker.taylor.is_skip else "cut",
         linearizer="averaged" if averaged else "taylor",
         sigma=options.sigma,
         pairs=options.averaging_points // 2 if averaged else 0,
@@ -229,10 +227,6 @@ def _check_disk(options: BankOptions, header: Header) -> None:
 
 def _first_images(case: Case) -> Case:
     """The case with few images, evenly spaced."""
-    from dataclasses import replace
-
-    import numpy as np
-
     rows = np.unique(np.linspace(0, len(case.pixels) - 1, min(_CHECKED, len(case.pixels))).astype(int))
     return replace(
         case,

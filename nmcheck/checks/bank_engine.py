@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from torch import Tensor
 
 from nmcheck.affine import AffineMap, AffineReluAffine
 from nmcheck.checks.case import Case

@@ -98,14 +98,14 @@ def verify_bank(path: Path, model: Path) -> BankVerification:
         if len(damaged):
             shown = ", ".join(str(index) for index in damaged[:10]) + (", ..." if len(damaged) > 10 else "")
             raise BankError(
-                f"{path}: {len(damaged):,} of {header.points:,} points are damaged (their checksums disagree): {shown}; "
-                "build the bank again."
+                f"{path}: the checksums of {len(damaged):,} of {header.points:,} points disagree, so they are damaged: "
+                f"{shown}; build the bank again."
             )
         graph = load_graph(model)
         if graph.model.fingerprint != header.model_fingerprint:
             raise BankError(
-                f"{path}: the bank was made of another model (fingerprint {header.model_fingerprint[:16]}) than {model} "
-                f"({graph.model.fingerprint[:16]}); verify it with that one."
+                f"{path}: the bank was made of another model (fingerprint {header.model_fingerprint[:16]}) than "
+                f"{model} ({graph.model.fingerprint[:16]}); verify it with that one."
             )
         scale = input_scale(header.scale, graph.model.metadata, graph.shapes[graph.input], graph.batch_axis)
         maker = PointMaker(with_input_scale(graph, scale.gain, scale.offset), header.cut)

@@ -6,14 +6,13 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
 
 from nmcheck.checks.options import LINEARIZERS, AnalyzeOptions
 from nmcheck.errors import UsageError
 from nmcheck.linearize.bank.points import Choice
 from nmcheck.linearize.bank.storage import Storage, parse_storage
 
-CHOICES = ("centers", "medoid", "farthest")
+CHOICES: dict[str, Choice] = {"centers": "centers", "medoid": "medoid", "farthest": "farthest"}
 KERNELS = ("auto", "onednn", "native")
 
 
@@ -84,7 +83,7 @@ class BankOptions:
         if self.averaging_points < 2 or self.averaging_points % 2:
             raise UsageError(f"averaging_points must be even and at least 2, not {self.averaging_points}.")
         for option, value, known in (
-            ("--points", self.points, CHOICES),
+            ("--points", self.points, tuple(CHOICES)),
             ("--linearizer", self.linearizer, LINEARIZERS),
             ("--kernels", self.kernels, KERNELS),
         ):
@@ -110,7 +109,7 @@ class BankOptions:
     @property
     def choice(self) -> Choice:
         """Which points."""
-        return cast(Literal["centers", "medoid", "farthest"], self.points)
+        return CHOICES[self.points]
 
     @property
     def case(self) -> AnalyzeOptions:

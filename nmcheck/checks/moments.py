@@ -91,6 +91,7 @@ def run_moments(
     plan: MomentPlan,
     network: SampledNetwork,
     advance: Callable[[int], None],
+    *,
     bank: BankEngine | None = None,
 ) -> MomentRuns:
     """Run every engine and the reference at every image and noise level.

@@ -40,9 +40,7 @@ class MomentPlan:
         return "; ".join(dict.fromkeys(self.left_out.values()))
 
 
-def plan_moments(
-    case: Case, options: AnalyzeOptions, progress: Progress, bank_cut: str | None = None
-) -> MomentPlan:
+def plan_moments(case: Case, options: AnalyzeOptions, progress: Progress, bank_cut: str | None = None) -> MomentPlan:
     """Choose the cut, if an engine needs one.
 
     Args:

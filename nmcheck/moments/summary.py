@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -50,13 +49,13 @@ class Summary:
 
 
 def summary_mean(summary: Summary, sigma: float) -> Float[Tensor, " d"]:
-    """B E[relu(z)] + C mu + c2; ``affine_relu_affine.output_mean``."""
+    """B E[relu(z)] + C mu + c2; ``output_mean``'s formula."""
     mean = summary.outer(relu_mean(summary.units, sigma * summary.gram.diagonal().sqrt()))
     return mean if summary.skip is None else mean + summary.skip.mean
 
 
 def summary_covariance(summary: Summary, sigma: float) -> Float[Tensor, "d d"]:
-    """B Cov(relu z) B' + sigma^2 (C S C' + M + M'), M = B diag(Phi) A S C'; ``affine_relu_affine.output_covariance``."""
+    """B Cov(relu z) B' + sigma^2 (C S C' + M + M'), M = B diag(Phi) A S C': ``output_covariance``'s formula."""
     pre, outer = sigma**2 * summary.gram, summary.outer.weight
     covariance = outer @ relu_covariance(summary.units, pre) @ outer.mT
     if summary.skip is not None:

@@ -77,9 +77,9 @@ def bank_use(use: BankUse) -> Text:
     """A line of a report about the bank that served it."""
     return paragraph(
         f"bank {use.path}: {use.points:,} points ({CHOICES[use.choice]}), {use.storage} in {use.dtype}. Distance of an "
-        f"image to the nearest point: mean {significant(use.distance_mean)}, median {significant(use.distance_median)}, "
-        f"largest {significant(use.distance_largest)}; of the images it was made for at most "
-        f"{significant(use.distance_members)}; {use.beyond:,} images lie farther."
+        f"image to the nearest point: mean {significant(use.distance_mean)}, median "
+        f"{significant(use.distance_median)}, largest {significant(use.distance_largest)}; of the images it was "
+        f"made for at most {significant(use.distance_members)}; {use.beyond:,} images lie farther."
     )
 
 

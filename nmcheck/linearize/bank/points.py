@@ -40,7 +40,13 @@ class Points:
 
 
 def choose_points(
-    images: Float[np.ndarray, "m n"], labels: Int64[np.ndarray, " m"], classes: int, k: int, choice: Choice, seed: int
+    images: Float[np.ndarray, "m n"],
+    labels: Int64[np.ndarray, " m"],
+    classes: int,
+    k: int,
+    *,
+    choice: Choice,
+    seed: int,
 ) -> Points:
     """At most k representatives of the images.
 
@@ -75,7 +81,7 @@ def _centers(images: np.ndarray, k: int, seed: int) -> np.ndarray:
     with warnings.catch_warnings(), threadpool_limits(1):
         # Fewer distinct images than k, which leaves points without members.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        label = KMeans(k, n_init=1, random_state=seed).fit(images).labels_
+        label = KMeans(k, n_init=1, random_state=seed).fit_predict(images)  # pyright: ignore[reportArgumentType]
     # The members' means anew: those of scikit-learn carry rounding, which breaks the ties of a maximum over pixels that
     # are exactly equal, an image's empty border above all, this way or that.
     used, label = np.unique(label, return_inverse=True)

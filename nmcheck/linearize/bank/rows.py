@@ -130,7 +130,7 @@ class JacobianRows:
         """Combinations of the Jacobian's rows, W A."""
         total = None
         for point in points:
-            value, pullback = torch.func.vjp(self.function, point)
+            value, pullback, *_ = torch.func.vjp(self.function, point)
             parts = [
                 torch.func.vmap(lambda row, pull=pullback: pull(row)[0])(block.reshape(-1, *value.shape)).flatten(1)
                 for block in weights.split(chunk)
@@ -155,7 +155,7 @@ class _PulledBack:
 
 
 def _pulled_back(function: Callable[[Tensor], Tensor], point: Tensor) -> _PulledBack:
-    value, pullback = torch.func.vjp(function, point)
+    value, pullback, *_ = torch.func.vjp(function, point)
     return _PulledBack(value, lambda rows: torch.func.vmap(lambda row: pullback(row)[0])(rows).flatten(1))
 
 

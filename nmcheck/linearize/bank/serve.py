@@ -72,9 +72,7 @@ class BankServer:
         self._constants = file.constants()
         self._inner = decode_inner(self._constants, self.header) if self.header.inner_is_constant else None
 
-    def match(
-        self, images: Float[np.ndarray, "m n"]
-    ) -> tuple[Int64[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    def match(self, images: Float[np.ndarray, "m n"]) -> tuple[Int64[np.ndarray, " m"], Float[np.ndarray, " m"]]:
         """The nearest point of every image, and how far it is."""
         return nearest(self.points.centers, images)
 

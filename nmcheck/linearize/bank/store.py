@@ -8,13 +8,14 @@ a build is killed at, the file opens, and a point that is marked is complete.
 from __future__ import annotations
 
 import errno
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -66,7 +67,7 @@ class BankFile:
             self._file.close()
             raise
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> BankFile:
         return self
 
     def __exit__(
@@ -100,7 +101,7 @@ class BankFile:
         """
         with _explained(self.path, "read"):
             kept = {name: self._dataset(f"constants/{name}")[()] for name in self.header.constant_arrays}
-            stated = int(self._file.attrs["constants_crc32"])
+            stated = int(np.asarray(self._file.attrs["constants_crc32"]))
         if _checksum(kept) != stated:
             raise BankError(f"{self.path}: what the bank keeps for all points is damaged; build the bank again.")
         return kept
@@ -293,14 +294,8 @@ def _reason(error: Exception) -> str:
         return "it is no HDF5 file; name a file that nmcheck bank build has made."
     if number is not None:
         what = errno.errorcode.get(number, str(number))
-        return f"{OSError(number, '').strerror or _strerror(number)} ({what}); choose another file or folder."
+        return f"{os.strerror(number)} ({what}); choose another file or folder."
     return f"{_first_line(error)}; it is damaged, so build it again."
-
-
-def _strerror(number: int) -> str:
-    import os
-
-    return os.strerror(number)
 
 
 def _first_line(error: Exception) -> str:

@@ -55,14 +55,13 @@ def make_by_workers(graph: Graph, cut: str, jobs: int, scheduler: str | None) ->
     return making
 
 
-def _survived(
-    network: bytes, header: Header, wanted: list[int], centers: np.ndarray
-) -> Iterator[tuple[int, Content]]:
+def _survived(network: bytes, header: Header, wanted: list[int], centers: np.ndarray) -> Iterator[tuple[int, Content]]:
     """All points, whatever workers die on the way: what a dead one had is made again by another."""
     missing, deaths = list(wanted), 0
     while missing:
         tasks = [missing[start : start + POINTS_A_TASK] for start in range(0, len(missing), POINTS_A_TASK)]
-        parallel: Any = joblib.Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=None)
+        settings: Any = {"return_as": "generator_unordered", "batch_size": 1, "max_nbytes": None}
+        parallel: Any = joblib.Parallel(**settings)
         try:
             made = parallel(joblib.delayed(_task)(network, header, task, centers[task]) for task in tasks)
             for points in made:
@@ -97,7 +96,7 @@ def _maker(network: bytes) -> PointMaker:
 
 def _connect(stack: ExitStack, scheduler: str, network: bytes) -> None:
     try:
-        from distributed import Client
+        from distributed import Client  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise BankError("--scheduler needs dask; install it with pip install 'nmcheck[dask]'.") from error
     try:
