@@ -1,6 +1,6 @@
 """Frozen records of what an analysis found, and the schema of the report they make up."""
 
-from nmcheck.results.bank import BankInfo, BankPreview, BankUse, BankVerification
+from nmcheck.results.bank import BankUse
 from nmcheck.results.bounds import AttackEntry, BoundsEntry, LayerBounds, RadiusEntry, SampleBounds
 from nmcheck.results.cuts import CutError, LevelError
 from nmcheck.results.flips import (
@@ -30,10 +30,7 @@ from nmcheck.results.report import Report
 
 __all__ = [
     "AttackEntry",
-    "BankInfo",
-    "BankPreview",
     "BankUse",
-    "BankVerification",
     "BoundsEntry",
     "ClassFlipEstimate",
     "ClassFlips",

@@ -52,14 +52,16 @@ class JacobianRows:
     Args:
         program: the network, in single precision.
         target: the value.
+        densest: share of entries other than zero up to which the affine part counts as sparse.
 
     Attributes:
         target: its name.
         function: it as a function of the input.
     """
 
-    def __init__(self, program: Program, target: str) -> None:
+    def __init__(self, program: Program, target: str, densest: float = DENSEST) -> None:
         self._program = program
+        self._densest = densest
         self.target = target
         graph = program.graph
         self.function = program.function(graph.input, target)
@@ -73,7 +75,7 @@ class JacobianRows:
             return None
         head, tail = split
         zero = torch.zeros(self._input_shape)
-        matrix = _sparse_jacobian(head, zero)
+        matrix = _sparse_jacobian(head, zero, self._densest)
         return None if matrix is None else _SparseHead(head, tail, matrix)
 
     @property
@@ -188,10 +190,10 @@ class _SparseHead:
         return _PulledBack(behind.value, rows)
 
 
-def _sparse_jacobian(function: Callable[[Tensor], Tensor], point: Tensor) -> scipy.sparse.csr_matrix | None:
+def _sparse_jacobian(function: Callable[[Tensor], Tensor], point: Tensor, densest: float) -> scipy.sparse.csr_matrix | None:
     """The Jacobian of an affine function, by its columns; None if it is not sparse."""
     rows, columns = function(point).numel(), point.numel()
-    limit = min(_LARGEST_HEAD, int(DENSEST * rows * columns))
+    limit = min(_LARGEST_HEAD, int(densest * rows * columns))
     step = max(1, min(128, _LARGEST_BLOCK // max(1, rows)))
     parts, count = [], 0
     for start in range(0, columns, step):

@@ -75,7 +75,7 @@ class BankFile:
     ) -> None:
         # Nothing is pending: what is done is flushed. A failure to close must not hide what went wrong before.
         if error is not None:
-            with suppress(OSError, RuntimeError):
+            with suppress(Exception):
                 self._file.close()
             return
         with _explained(self.path, "closed"):
@@ -137,7 +137,9 @@ class BankFile:
             BankError: it cannot be written; the points that were complete stay so.
         """
         with _explained(self.path, "written"):
-            for name in self.header.point_arrays:
+            for name, (shape, dtype) in self.header.point_arrays.items():
+                if (content[name].shape, content[name].dtype) != (shape, dtype):
+                    raise ValueError(f"{name} has shape {content[name].shape}, and {shape} is wanted")
                 self._dataset(f"points/{name}")[index] = content[name]
             self._dataset("checksum")[index] = self._checksum_of(index, content)
             self._file.flush()
@@ -212,7 +214,8 @@ def create(
             file.close()
             temporary.replace(path)
         except BaseException:
-            with suppress(OSError, RuntimeError, ValueError):
+            # Closing fails again where writing has; what matters is what failed first.
+            with suppress(Exception):
                 file.close()
             with suppress(OSError):
                 temporary.unlink()
