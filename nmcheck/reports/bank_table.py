@@ -83,7 +83,7 @@ def bank_use(use: BankUse) -> Text:
     )
 
 
-def size(count: float) -> str:
+def size(count: int | float) -> str:
     """Bytes in decimal units."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= factor:

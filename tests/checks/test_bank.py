@@ -113,7 +113,7 @@ def test_without_its_skip_term_a_bank_is_visibly_wrong(tmp_path: Path, residual:
         bank = build(residual, data, k=8, cut="inner", dtype="float32", name=f"{left_out}.h5")
         if left_out:
             without_skip(bank)
-        entry = entries(run(residual, data, bank, samples=8, sigmas=(0.05,)))["bank", 0.05]
+        entry = entries(run(residual, data, bank, samples=8, sigmas=(0.01,)))["bank", 0.01]
         errors[left_out] = entry.overall.var_er
     assert errors[False] < 0.15
     assert errors[True] > 5 * errors[False]
@@ -247,7 +247,7 @@ def test_numbers_that_are_not_the_networks_are_found_though_checksums_agree(tmp_
     with BankFile(bank, "r+") as file:
         kept = file.read(0)
         file.write(0, {**kept, "norms": 1.1 * kept["norms"]})
-    with pytest.raises(BankError, match="computed again differ by 0.091"):
+    with pytest.raises(BankError, match="computed again differ by 0.1 of"):
         verify_bank(bank, lenet)
 
 
@@ -268,9 +268,10 @@ def test_costs_are_known_before(tmp_path: Path, lenet: Path) -> None:
 
 def test_what_does_not_fit_is_refused_with_what_does(tmp_path: Path, lenet: Path, residual: Path) -> None:
     data = write_images(tmp_path, SHAPE[1])
-    small = BankOptions(residual, data, tmp_path / "b.h5", 5, cut="stem", store="full", memory=400_000)
-    with pytest.raises(UsageError, match=r"stem: --store full needs the matrix A \(144 x 36.*more than the .* --memory"):
-        plan_bank(replace(small, memory=100_000))
+    small = BankOptions(residual, data, tmp_path / "b.h5", 5, cut="stem", store="gram", memory=820_000)
+    with pytest.raises(UsageError, match=r"--cut stem: --store low-rank:64 at stem needs .* take a later one: .*head"):
+        plan_bank(small)
+    assert plan_bank(replace(small, memory=840_000)).preview.memory < 840_000
     huge = BankOptions(lenet, write_images(tmp_path, 8, name="eight"), tmp_path / "b.h5", 10**12)
     assert plan_bank(huge).preview.points == IMAGES
 

@@ -14,7 +14,9 @@ def normal(*shape: int, seed: int) -> torch.Tensor:
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("sigma", [0.01, 1.0])
 @pytest.mark.parametrize(
-    "structure", [Isotropic(), Diagonal(torch.arange(5.0).double()), Factored(normal(3, 5, seed=9))], ids=["iso", "diag", "factor"]
+    "structure",
+    [Isotropic(), Diagonal(torch.arange(5.0).double()), Factored(normal(3, 5, seed=9))],
+    ids=["iso", "diag", "factor"],
 )
 def test_a_summary_has_the_moments_of_its_network(skip: bool, sigma: float, structure) -> None:
     A, c1, B, c2, C = (normal(*shape, seed=i) for i, shape in enumerate([(6, 5), (6,), (3, 6), (3,), (3, 5)]))
@@ -22,7 +24,9 @@ def test_a_summary_has_the_moments_of_its_network(skip: bool, sigma: float, stru
     x = GaussianInput(normal(5, seed=7), sigma, structure)
     gram = gram_matrix(network.inner, structure)
     AF, CF = structure.response(A), structure.response(C)
-    summary = Summary(A @ x.mean + c1, gram, network.outer, SkipSummary(C @ x.mean, CF @ CF.mT, AF @ CF.mT) if skip else None)
+    summary = Summary(
+        A @ x.mean + c1, gram, network.outer, SkipSummary(C @ x.mean, CF @ CF.mT, AF @ CF.mT) if skip else None
+    )
     assert torch.allclose(summary_mean(summary, sigma), output_mean(network, x, gram), rtol=1e-13)
     covariance = output_covariance(network, x, gram)
     assert (summary_covariance(summary, sigma) - covariance).abs().max() < 1e-13 * covariance.abs().max()

@@ -69,7 +69,7 @@ def memory_refusal(graph: Graph, relu: Node, storage: Storage, limit: int, chunk
         "low-rank": f"what serves {sizes.p:,} units and {sizes.n:,} pixels",
     }[storage.kind]
     return (
-        f"{relu.name}: --store {storage.name} needs {what}, {needed / 2**30:.2f} GiB with the work on it, more than "
+        f"--store {storage.name} at {relu.name} needs {what}, {needed / 2**30:.3g} GiB with the work on it, more than "
         f"the {limit / 2**30:.3g} GiB of --memory"
     )
 
@@ -79,5 +79,5 @@ def alternative(graph: Graph, relu: Node, storage: Storage, limit: int) -> str:
     smaller = replace(SMALLEST, rank=min(SMALLEST.rank, max(1, storage.rank // 2))) if storage.rank else SMALLEST
     needed = memory(sizes_at(graph, relu), smaller, 1, holds_matrix=False)
     if storage != smaller and needed <= limit:
-        return f"take --store {smaller.name}, which needs {needed / 2**30:.2f} GiB"
+        return f"take --store {smaller.name}, which needs {needed / 2**30:.3g} GiB"
     return "give more --memory or take another --cut"

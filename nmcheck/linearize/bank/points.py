@@ -67,7 +67,8 @@ def choose_points(
         mix = np.eye(classes, dtype=np.int64)[labels]
         return Points("images", single, np.ones(len(images), np.int64), mix, nearest_other(single))
     centers = _chosen(single, _centers(single, k, seed), choice)
-    owner, distance = nearest(centers, single)
+    # Of the images as they will be served, not rounded: one that is served again lies no farther than it did.
+    owner, distance = nearest(centers, images)
     used, owner = np.unique(owner, return_inverse=True)
     mix = np.zeros((len(used), classes), np.int64)
     np.add.at(mix, (owner, labels), 1)

@@ -190,7 +190,9 @@ class _SparseHead:
         return _PulledBack(behind.value, rows)
 
 
-def _sparse_jacobian(function: Callable[[Tensor], Tensor], point: Tensor, densest: float) -> scipy.sparse.csr_matrix | None:
+def _sparse_jacobian(
+    function: Callable[[Tensor], Tensor], point: Tensor, densest: float
+) -> scipy.sparse.csr_matrix | None:
     """The Jacobian of an affine function, by its columns; None if it is not sparse."""
     rows, columns = function(point).numel(), point.numel()
     limit = min(_LARGEST_HEAD, int(densest * rows * columns))

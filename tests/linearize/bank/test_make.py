@@ -49,7 +49,9 @@ def test_content_is_the_linearization(tmp_path: Path, network: str, cut: str, st
         assert close(inner.gram, A @ A.mT, 1e-5)
         assert inner.matrix is None or close(inner.matrix, A, 1e-5)
         assert close(kept["outer"], model.outer.weight, 1e-5)
-        assert np.abs(kept["bias"] - model.outer.bias.numpy()).max() < 1e-4 * max(1.0, float(model.outer.bias.abs().max()))
+        assert np.abs(kept["bias"] - model.outer.bias.numpy()).max() < 1e-4 * max(
+            1.0, float(model.outer.bias.abs().max())
+        )
         assert ("skip" in kept) == (model.skip is not None)
         if model.skip is not None:
             assert close(kept["skip"], model.skip, 1e-5)

@@ -15,7 +15,7 @@ def choose(k, choice="centers", seed=0, images=IMAGES):
 @pytest.mark.parametrize("choice", ["centers", "medoid", "farthest"])
 def test_members_are_those_nearest_and_reach_is_the_farthest_of_them(choice):
     found = choose(9, choice)
-    distance = np.linalg.norm(found.centers[None].astype(float) - IMAGES[:, None].astype(np.float32), axis=2)
+    distance = np.linalg.norm(found.centers[None].astype(float) - IMAGES[:, None], axis=2)
     owner = distance.argmin(axis=1)
     assert found.members.tolist() == np.bincount(owner, minlength=len(found)).tolist()
     for index in range(len(found)):
@@ -69,7 +69,7 @@ def test_fewer_distinct_images_than_points_wanted_give_fewer_points():
     found = choose(9, images=images)
     assert len(found) == 3
     assert sorted(found.members.tolist()) == [5, 5, 5]
-    assert found.reach.tolist() == [0.0, 0.0, 0.0]
+    assert (found.reach < 1e-6).all()  # what the center loses in single precision
 
 
 def test_nearest_is_exact_where_the_two_are_equal():
