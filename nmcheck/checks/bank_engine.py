@@ -61,6 +61,10 @@ class BankEngine:
         found = _moments(self._model, x, self._case.device)
         return found, time.perf_counter() - start + self._seconds
 
+    def forget(self) -> None:
+        """The model of the last image, as if another had been asked for."""
+        self._model = None
+
     @property
     def use(self) -> BankUse:
         """For the report."""

@@ -74,7 +74,7 @@ def flips(entry: MomentEntry) -> np.ndarray:
 )
 @pytest.mark.parametrize("sigma", [None, 0.3])
 def test_a_bank_of_the_images_themselves_is_the_two_stage_engine(
-    tmp_path: Path, lenet: Path, store: str, dtype: str, tolerance: float, sigma: float | None
+    tmp_path: Path, lenet: Path, *, store: str, dtype: str, tolerance: float, sigma: float | None
 ) -> None:
     data = write_images(tmp_path, 8, 12)
     way = "taylor" if sigma is None else "averaged"
@@ -136,7 +136,7 @@ def test_noise_of_any_structure_needs_the_matrix_itself(tmp_path: Path, lenet: P
             found["two-stage", sigma].overall.var_ratio, rel=1e-4
         )
     gram = build(lenet, data, k=8, name="gram.h5")
-    with pytest.raises(UsageError, match="keeps gram, which serves isotropic noise only.*--store full"):
+    with pytest.raises(UsageError, match=r"keeps gram, which serves isotropic noise only.*--store full"):
         run(lenet, data, gram, noise="window:1:5:0:4", samples=8)
 
 
@@ -203,7 +203,7 @@ def test_a_bank_that_is_not_complete_is_refused_until_it_is(tmp_path: Path, lene
         raw["points/norms"][3] = np.nan
     assert not bank_info(bank).complete
     assert bank_info(bank).points_done == 4
-    with pytest.raises(BankError, match="1 of the bank's 5 points are missing; complete it with .* --resume"):
+    with pytest.raises(BankError, match=r"1 of the bank's 5 points are missing; complete it with .* --resume"):
         run(lenet, data, bank)
     with pytest.raises(UsageError, match="exists; go on with it by --resume"):
         build(lenet, data)
@@ -247,7 +247,7 @@ def test_numbers_that_are_not_the_networks_are_found_though_checksums_agree(tmp_
     with BankFile(bank, "r+") as file:
         kept = file.read(0)
         file.write(0, {**kept, "norms": 1.1 * kept["norms"]})
-    with pytest.raises(BankError, match="computed again differ by 0.1 of"):
+    with pytest.raises(BankError, match=r"computed again differ by 0\.1 of"):
         verify_bank(bank, lenet)
 
 

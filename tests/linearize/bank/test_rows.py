@@ -57,7 +57,11 @@ def test_a_dense_affine_part_is_not_made_sparse(tmp_path):
 
 def test_the_arithmetic_is_put_back(tmp_path):
     before = torch.get_num_threads(), torch.backends.mkldnn.enabled
-    with pytest.raises(RuntimeError, match="inside"), arithmetic(replace(PLAIN, kernels="native")):
+
+    def failing():
         assert torch.backends.mkldnn.enabled is False
         raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"), arithmetic(replace(PLAIN, kernels="native")):
+        failing()
     assert (torch.get_num_threads(), torch.backends.mkldnn.enabled) == before
