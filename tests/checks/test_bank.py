@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from hdf5 import dataset
 from jsonschema import Draft202012Validator
 from models import model, node, small_lenet, weights, write
 from residual_network import SHAPE, residual_network
@@ -164,8 +165,11 @@ def test_moments_of_a_similar_image_are_nearly_its_own(tmp_path: Path, lenet: Pa
     """Served from the center of a group, an image's mean is far better than the center's own."""
     data = write_images(tmp_path, 8)
     found = entries(run(lenet, data, build(lenet, data)))
-    assert found["bank", 0.05].overall.var_er < 0.2
-    assert found["bank", 0.05].overall.mean_er < 0.2
+    overall = found["bank", 0.05].overall
+    assert overall.var_er is not None
+    assert overall.mean_er is not None
+    assert overall.var_er < 0.2
+    assert overall.mean_er < 0.2
 
 
 def test_a_bank_of_something_else_is_refused(tmp_path: Path, lenet: Path, residual: Path) -> None:
@@ -199,8 +203,8 @@ def test_a_bank_that_is_not_complete_is_refused_until_it_is(tmp_path: Path, lene
     bank = build(lenet, data)
     whole = bank.read_bytes()
     with h5py.File(bank, "r+") as raw:
-        raw["done"][3] = 0
-        raw["points/norms"][3] = np.nan
+        dataset(raw, "done")[3] = 0
+        dataset(raw, "points/norms")[3] = np.nan
     assert not bank_info(bank).complete
     assert bank_info(bank).points_done == 4
     with pytest.raises(BankError, match=r"1 of the bank's 5 points are missing; complete it with .* --resume"):
@@ -234,7 +238,7 @@ def test_info_and_verification(tmp_path: Path, lenet: Path) -> None:
     assert (checked.points_done, checked.recomputed, checked.identical) == (5, (0, 2, 4), True)
     assert "the same to the bit" in bank_verification_table(checked)
     with h5py.File(bank) as raw:
-        place = raw["points/factor"].id.get_offset() + 3 * 7 * 3 * 2 + 9
+        place = (dataset(raw, "points/factor").id.get_offset() or 0) + 3 * 7 * 3 * 2 + 9
     flipped = bytearray(bank.read_bytes())
     flipped[place] ^= 1
     bank.write_bytes(flipped)

@@ -90,11 +90,11 @@ def test_low_rank_without_the_matrix_is_the_same_factor(tmp_path: Path, network:
 def test_a_point_is_the_same_whoever_makes_it_and_when(tmp_path: Path) -> None:
     graph = residual_graph(tmp_path)
     points = points_of(graph)
-    for settings in ({"store": "low-rank:3"}, {"sigma": 0.1}, {"store": "full", "dtype": "float16"}):
-        header, maker = header_of(graph, "inner", points, **settings)
+    for store, dtype, sigma in (("low-rank:3", "float32", None), ("gram", "float32", 0.1), ("full", "float16", None)):
+        header, maker = header_of(graph, "inner", points, store=store, dtype=dtype, sigma=sigma)
         one = maker.make(header, 2, points.centers[2])
         maker.make(header, 0, points.centers[0])
-        other = header_of(graph, "inner", points, **settings)[1].make(header, 2, points.centers[2])
+        other = header_of(graph, "inner", points)[1].make(header, 2, points.centers[2])
         assert all(np.array_equal(one[name], other[name]) for name in one)
 
 

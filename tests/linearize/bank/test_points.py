@@ -2,17 +2,20 @@ import numpy as np
 import pytest
 
 from nmcheck.linearize.bank.nearest import nearest, nearest_other
-from nmcheck.linearize.bank.points import choose_points
+from nmcheck.linearize.bank.points import Choice, Points, choose_points
 
 IMAGES = np.random.default_rng(0).random((60, 7))
 LABELS = np.arange(60, dtype=np.int64) % 4
 
 
-def choose(k, choice="centers", seed=0, images=IMAGES):
+def choose(k: int, choice: Choice = "centers", seed: int = 0, images: np.ndarray = IMAGES) -> Points:
     return choose_points(images, LABELS[: len(images)], 4, k, choice=choice, seed=seed)
 
 
-@pytest.mark.parametrize("choice", ["centers", "medoid", "farthest"])
+CHOICES: tuple[Choice, ...] = ("centers", "medoid", "farthest")
+
+
+@pytest.mark.parametrize("choice", CHOICES)
 def test_members_are_those_nearest_and_reach_is_the_farthest_of_them(choice):
     found = choose(9, choice)
     distance = np.linalg.norm(found.centers[None].astype(float) - IMAGES[:, None], axis=2)
@@ -27,7 +30,7 @@ def test_members_are_those_nearest_and_reach_is_the_farthest_of_them(choice):
 
 def test_medoids_and_farthest_members_are_images():
     single = {tuple(row) for row in IMAGES.astype(np.float32).tolist()}
-    for choice in ("medoid", "farthest"):
+    for choice in CHOICES[1:]:
         assert all(tuple(row) in single for row in choose(9, choice).centers.tolist())
     found = choose(9)
     assert not any(tuple(row) in single for row in found.centers[found.members > 1].tolist())
@@ -35,7 +38,7 @@ def test_medoids_and_farthest_members_are_images():
 
 def test_farthest_members_represent_worse_than_medoids_and_these_than_centers():
     spread = []
-    for choice in ("centers", "medoid", "farthest"):
+    for choice in CHOICES:
         found = choose(9, choice)
         spread.append((nearest(found.centers, IMAGES)[1] ** 2).mean())
     assert spread[0] < spread[1] < spread[2]
