@@ -18,7 +18,6 @@ import torch
 
 from nmcheck.affine import AffineMap
 from nmcheck.checks.bank_arithmetic import Arithmetic
-from nmcheck.checks.bank_build import _header
 from nmcheck.checks.bank_options import BankOptions
 from nmcheck.checks.case import open_case
 from nmcheck.checks.cut import choose_cut
@@ -49,7 +48,7 @@ def measure(name: str, images: int) -> None:
     assert cut is not None
     maker = PointMaker(case.graph, cut.name)
     how = Arithmetic("onednn", sparse_head=True, chunk=128, holds_matrix=True, threads=1, torch=torch.__version__)
-    header = _header(case, options, cut, maker, how)
+    header = bank_header(case, options, cut, maker, how)
     errors: dict[tuple[str, float], list[tuple[float, float]]] = {}
     sizes = {"full float32": header.bytes_per_point}
     constants = maker.constants(header, case.pixels[0].ravel())

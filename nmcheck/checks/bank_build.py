@@ -78,7 +78,7 @@ def plan_bank(options: BankOptions, progress: Progress | None = None) -> BankPla
     with progress.stage("Timing of a linearization", None):
         maker = PointMaker(case.graph, cut.name)
         how, seconds = timed_arithmetic(case, options, maker, sizes)
-    header = _header(case, options, cut, maker, how)
+    header = bank_header(case, options, cut, maker, how)
     if old is not None:
         begun, done = old
         reason = begun.refusal_to_continue(header)
@@ -177,7 +177,8 @@ def _cut(case: Case, options: BankOptions, progress: Progress) -> Node:
     return cut
 
 
-def _header(case: Case, options: BankOptions, cut: Node, maker: PointMaker, how: Arithmetic) -> Header:
+def bank_header(case: Case, options: BankOptions, cut: Node, maker: PointMaker, how: Arithmetic) -> Header:
+    """What a bank of a case says of itself, before its points are chosen."""
     graph, sizes = case.graph, sizes_at(case.graph, cut)
     averaged = options.linearizer == "averaged"
     images = len(case.pixels)

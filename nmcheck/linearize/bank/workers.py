@@ -30,7 +30,7 @@ RETRIES = 5
 """How often in a row workers may die without a point made before the build gives up."""
 
 
-def make_by_workers(graph: Graph, cut: str, jobs: int, scheduler: str | None) -> Making:
+def make_by_workers(graph: Graph, cut: str, jobs: int, scheduler: str | None, *, patience: int = 10) -> Making:
     """Points made by other processes.
 
     Args:
@@ -38,6 +38,7 @@ def make_by_workers(graph: Graph, cut: str, jobs: int, scheduler: str | None) ->
         cut: the node linearized around.
         jobs: processes on this machine; not read with a scheduler.
         scheduler: address of a dask cluster; None for processes on this machine.
+        patience: seconds to wait for that to answer.
 
     Raises:
         BankError: dask is not installed, the cluster cannot be reached, or workers die again and again.
@@ -47,7 +48,7 @@ def make_by_workers(graph: Graph, cut: str, jobs: int, scheduler: str | None) ->
     def making(header: Header, wanted: list[int], centers: np.ndarray) -> Iterator[tuple[int, Content]]:
         with ExitStack() as stack:
             if scheduler is not None:
-                _connect(stack, scheduler, network)
+                _connect(stack, scheduler, network, patience)
             else:
                 stack.enter_context(joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1))
             yield from _survived(network, header, wanted, centers)
@@ -94,13 +95,13 @@ def _maker(network: bytes) -> PointMaker:
     return PointMaker(*pickle.loads(network))
 
 
-def _connect(stack: ExitStack, scheduler: str, network: bytes) -> None:
+def _connect(stack: ExitStack, scheduler: str, network: bytes, patience: int) -> None:
     try:
         from distributed import Client  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise BankError("--scheduler needs dask; install it with pip install 'nmcheck[dask]'.") from error
     try:
-        stack.enter_context(Client(scheduler, timeout="10s", set_as_default=True))
+        stack.enter_context(Client(scheduler, timeout=patience, set_as_default=True))
     except (OSError, ValueError) as error:
         raise BankError(
             f"--scheduler {scheduler}: no dask scheduler answers there; start one with dask scheduler, and give the "
