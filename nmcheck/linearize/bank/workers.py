@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import CancelledError
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -46,36 +47,43 @@ def make_by_workers(graph: Graph, cut: str, jobs: int, scheduler: str | None, *,
     network = pickle.dumps((graph, cut), protocol=5)
 
     def making(header: Header, wanted: list[int], centers: np.ndarray) -> Iterator[tuple[int, Content]]:
-        with ExitStack() as stack:
-            if scheduler is not None:
-                _connect(stack, scheduler, network, patience)
-            else:
-                stack.enter_context(joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1))
-            yield from _survived(network, header, wanted, centers)
+        """All points, whatever workers die on the way: what a dead one had is made again by another."""
+        missing, deaths = list(wanted), 0
+        while missing:
+            try:
+                with _workers(jobs, scheduler, network, patience):
+                    for index, content in _made(network, header, list(missing), centers):
+                        yield index, content
+                        missing.remove(index)
+                        deaths = 0
+            except _deaths(scheduler) as error:
+                deaths += 1
+                if deaths > RETRIES:
+                    raise BankError(
+                        f"The workers died {deaths} times in a row, perhaps for want of memory; try fewer of them."
+                    ) from error
 
     return making
 
 
-def _survived(network: bytes, header: Header, wanted: list[int], centers: np.ndarray) -> Iterator[tuple[int, Content]]:
-    """All points, whatever workers die on the way: what a dead one had is made again by another."""
-    missing, deaths = list(wanted), 0
-    while missing:
-        tasks = [missing[start : start + POINTS_A_TASK] for start in range(0, len(missing), POINTS_A_TASK)]
-        settings: Any = {"return_as": "generator_unordered", "batch_size": 1, "max_nbytes": None}
-        parallel: Any = joblib.Parallel(**settings)
-        try:
-            made = parallel(joblib.delayed(_task)(network, header, task, centers[task]) for task in tasks)
-            for points in made:
-                for index, content in points:
-                    yield index, content
-                    missing.remove(index)
-                    deaths = 0
-        except TerminatedWorkerError as error:
-            deaths += 1
-            if deaths > RETRIES:
-                raise BankError(
-                    f"The workers died {deaths} times in a row, perhaps for want of memory; try fewer --jobs."
-                ) from error
+@contextmanager
+def _workers(jobs: int, scheduler: str | None, network: bytes, patience: int) -> Iterator[None]:
+    """Joblib's settings for processes here or on a cluster."""
+    if scheduler is None:
+        with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
+            yield
+        return
+    # The network goes to every worker once, not with every task; after a death anew, for it may have gone with it.
+    with _client(scheduler, patience), joblib.parallel_config("dask", scatter=[network], n_jobs=-1):
+        yield
+
+
+def _made(network: bytes, header: Header, wanted: list[int], centers: np.ndarray) -> Iterator[tuple[int, Content]]:
+    settings: Any = {"return_as": "generator_unordered", "batch_size": 1, "max_nbytes": None}
+    tasks = [wanted[start : start + POINTS_A_TASK] for start in range(0, len(wanted), POINTS_A_TASK)]
+    parallel: Any = joblib.Parallel(**settings)
+    for points in parallel(joblib.delayed(_task)(network, header, task, centers[task]) for task in tasks):
+        yield from points
 
 
 def _task(network: bytes, header: Header, wanted: list[int], centers: np.ndarray) -> list[tuple[int, Content]]:
@@ -95,17 +103,28 @@ def _maker(network: bytes) -> PointMaker:
     return PointMaker(*pickle.loads(network))
 
 
-def _connect(stack: ExitStack, scheduler: str, network: bytes, patience: int) -> None:
+def _client(scheduler: str, patience: int) -> AbstractContextManager[Any]:
+    """A client of the cluster, on which joblib's backend relies."""
     try:
         from distributed import Client  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise BankError("--scheduler needs dask; install it with pip install 'nmcheck[dask]'.") from error
     try:
-        stack.enter_context(Client(scheduler, timeout=patience, set_as_default=True))
+        return Client(scheduler, timeout=patience, set_as_default=True)
     except (OSError, ValueError) as error:
         raise BankError(
             f"--scheduler {scheduler}: no dask scheduler answers there; start one with dask scheduler, and give the "
             "address it prints."
         ) from error
-    # The network goes to every worker once, not with every task.
-    stack.enter_context(joblib.parallel_config("dask", scatter=[network], n_jobs=-1))
+
+
+def _deaths(scheduler: str | None) -> tuple[type[BaseException], ...]:
+    """How the death of a worker shows; with dask also as the loss of what it held."""
+    if scheduler is None:
+        return (TerminatedWorkerError,)
+    try:
+        from distributed import KilledWorker  # pyright: ignore[reportMissingImports]
+        from distributed.comm import CommClosedError  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return ()
+    return (CancelledError, CommClosedError, KilledWorker)
