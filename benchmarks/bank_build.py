@@ -51,7 +51,7 @@ def sgemm_rate() -> float:
     times = []
     for _ in range(6):
         start = time.process_time()
-        a @ a
+        torch.mm(a, a)
         times.append(time.process_time() - start)
     return 2 * 2048**3 / min(times[1:])
 

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 
 from nmcheck.affine import AffineMap
-from nmcheck.checks.bank_arithmetic import Arithmetic
+from nmcheck.checks.bank_build import bank_header
 from nmcheck.checks.bank_options import BankOptions
 from nmcheck.checks.case import open_case
 from nmcheck.checks.cut import choose_cut
 from nmcheck.linearize.bank.content import decode_inner
+from nmcheck.linearize.bank.header import Arithmetic
 from nmcheck.linearize.bank.make import PointMaker
 from nmcheck.linearize.bank.storage import parse_storage
 from nmcheck.moments.summary import Summary, summary_covariance, summary_mean
