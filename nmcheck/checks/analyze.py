@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 from nmcheck import __version__
 from nmcheck.checks.attacks import CHEAP_ATTACKS, attack_uppers
+from nmcheck.checks.bank_engine import open_bank
 from nmcheck.checks.bounds import bounds_entry, timed_bounds
 from nmcheck.checks.case import open_case
 from nmcheck.checks.consistency import check_consistency
@@ -51,13 +53,19 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         ModelError: the model cannot be read, or our execution of it disagrees with onnxruntime's.
         DataError: the data cannot be read or does not fit the model.
         UsageError: the options do not fit the model.
+        BankError: the bank cannot be read, or is of something else.
     """
-    progress = progress or SilentProgress()
+    with ExitStack() as resources:
+        return _analyze(options, progress or SilentProgress(), resources)
+
+
+def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) -> Report:
     start = time.perf_counter()
     with progress.stage("Model and data", None):
         case = open_case(options)
         session = ReferenceSession(case.file_graph)
-    plan = plan_moments(case, options, progress)
+        bank = resources.enter_context(open_bank(case, options))
+    plan = plan_moments(case, options, progress, None if bank is None else bank.header.cut)
     with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
         consistency = check_consistency(case, session, advance)
     accuracy = None if case.labels is None else float(case.correct.double().mean())
@@ -67,7 +75,7 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         with progress.stage("Number of reference samples", len(case.pixels)) as advance:
             counts = reference_counts(case, options, network, advance)
         with progress.stage("Moments and their reference", len(case.pixels)) as advance:
-            runs = run_moments(case, options, plan, network, counts=counts, advance=advance)
+            runs = run_moments(case, options, plan, network, counts=counts, advance=advance, bank=bank)
         moments = moment_entries(case, options, runs, network)
         flips = tuple(sampled_flips(case, sigma, runs.references[sigma]) for sigma in options.sigmas)
         probed = tuple(dict.fromkeys(node for run in runs.engines.values() for node in run.probed))
@@ -93,7 +101,7 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         flips=flips,
         bounds=(bounds_entry(case, bounds, attacked),),
         normalization=normalization,
-        warnings=scale_warnings(case, session, accuracy),
+        warnings=(*scale_warnings(case, session, accuracy), *(() if bank is None else bank.warnings)),
         notes=(
             *case.graph.notes,
             *([FEATURES] if case.dataset.unit == "feature" else []),

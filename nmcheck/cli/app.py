@@ -16,6 +16,7 @@ import typer
 
 from nmcheck import __version__
 from nmcheck.cli.analyze import analyze
+from nmcheck.cli.bank import bank
 from nmcheck.cli.bounds import bounds
 from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain, one_line
 from nmcheck.cli.inspect import inspect
@@ -25,6 +26,7 @@ app = typer.Typer(name="nmcheck", add_completion=False, rich_markup_mode="markdo
 app.command()(inspect)
 app.command()(analyze)
 app.command()(bounds)
+app.add_typer(bank)
 
 
 def _show_version(wanted: bool) -> bool:

@@ -32,7 +32,11 @@ def reference_page() -> str:
     """The page, ending in a newline."""
     root: Any = typer.main.get_command(app)
     parts = [INTRODUCTION, _section("nmcheck", root)]
-    parts += [_section(f"nmcheck {name}", command) for name, command in root.commands.items()]
+    for name, command in root.commands.items():
+        parts += [
+            _section(f"nmcheck {name} {inner}".rstrip(), one)
+            for inner, one in (getattr(command, "commands", None) or {"": command}).items()
+        ]
     return "\n".join(parts)
 
 

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nmcheck.checks.bank_build import BankPlan
+    from nmcheck.checks.bank_options import BankOptions
     from nmcheck.checks.bounds_options import BoundsOptions
     from nmcheck.checks.options import AnalyzeOptions
     from nmcheck.checks.progress import Progress
+    from nmcheck.results.bank import BankInfo, BankVerification
     from nmcheck.results.inspection import Inspection
     from nmcheck.results.report import Report
 
 Analyze = Callable[["AnalyzeOptions", "Progress"], "Report"]
 Bounds = Callable[["BoundsOptions", "Progress"], "Report"]
 Inspect = Callable[["Path"], "Inspection"]
+PlanBank = Callable[["BankOptions", "Progress"], "BankPlan"]
+BuildBank = Callable[["BankPlan", "Progress"], None]
 
 
 def _analyze(options: AnalyzeOptions, progress: Progress) -> Report:
@@ -50,6 +55,36 @@ def _inspect(model: Path) -> Inspection:
         return inspect(model)
 
 
+def _plan_bank(options: BankOptions, progress: Progress) -> BankPlan:
+    import numpy as np
+
+    from nmcheck.checks.bank_build import plan_bank
+
+    with np.errstate(all="ignore"):
+        return plan_bank(options, progress)
+
+
+def _build_bank(plan: BankPlan, progress: Progress) -> None:
+    import numpy as np
+
+    from nmcheck.checks.bank_build import build_bank
+
+    with np.errstate(all="ignore"):
+        build_bank(plan, progress)
+
+
+def _bank_info(file: Path) -> BankInfo:
+    from nmcheck.checks.bank_info import bank_info
+
+    return bank_info(file)
+
+
+def _verify_bank(file: Path, model: Path) -> BankVerification:
+    from nmcheck.checks.bank_info import verify_bank
+
+    return verify_bank(file, model)
+
+
 @dataclass
 class Session:
     """The state of one run.
@@ -59,12 +94,20 @@ class Session:
         analyze: the use case behind ``nmcheck analyze``.
         bounds: the use case behind ``nmcheck bounds``.
         inspect: the use case behind ``nmcheck inspect``.
+        plan_bank: what ``nmcheck bank build`` does before it says what the bank costs.
+        build_bank: what it does then.
+        bank_info: the use case behind ``nmcheck bank info``.
+        verify_bank: the use case behind ``nmcheck bank verify``.
     """
 
     debug: bool = False
     analyze: Analyze = _analyze
     bounds: Bounds = _bounds
     inspect: Inspect = _inspect
+    plan_bank: PlanBank = _plan_bank
+    build_bank: BuildBank = _build_bank
+    bank_info: Callable[[Path], BankInfo] = _bank_info
+    verify_bank: Callable[[Path, Path], BankVerification] = _verify_bank
 
 
 SESSION: ContextVar[Session] = ContextVar("nmcheck session")

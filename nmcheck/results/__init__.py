@@ -1,5 +1,6 @@
 """Frozen records of what an analysis found, and the schema of the report they make up."""
 
+from nmcheck.results.bank import BankUse
 from nmcheck.results.bounds import (
     AccuracyPoint,
     AttackEntry,
@@ -39,6 +40,7 @@ from nmcheck.results.report import Report
 __all__ = [
     "AccuracyPoint",
     "AttackEntry",
+    "BankUse",
     "BoundsEntry",
     "ClassChanges",
     "ClassFlipEstimate",

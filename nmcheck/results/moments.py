@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from nmcheck.results.bank import BankUse
 from nmcheck.results.flips import EstimatedFlips
 from nmcheck.results.record import Record
 
@@ -236,13 +237,14 @@ class MomentEntry(Record):
     Attributes:
         sigma_pixel: standard deviation of the noise in pixel units (data range [0, 1]).
         sigma_model: the same at the model's own input, one value per channel.
-        engine: how the moments were computed: ``propagate``, ``two-stage``, ``diagonal``, ``published-theorem2`` or
-            ``published-lemma4``.
+        engine: how the moments were computed: ``propagate``, ``two-stage``, ``bank``, ``diagonal``,
+            ``published-theorem2`` or ``published-lemma4``.
         baseline: why the engine is there for comparison only and its variance is no estimate; null for estimates.
         cut: ReLU node the network was linearized around, or null if the engine has none.
         cut_kind: ``cut`` if every path from the input to the logits crosses that node, else ``skip``; null without one.
         linearizer: how the parts around the cut were made affine: ``taylor``, ``averaged``, or null.
         propagation: how moments were propagated; null for other engines.
+        bank: the bank that served engine ``bank``; null for other engines.
         reference: the Monte Carlo run compared with.
         per_class: tightness per logit.
         overall: tightness over all logits, and flip probability.
@@ -260,6 +262,7 @@ class MomentEntry(Record):
     cut_kind: Literal["cut", "skip"] | None
     linearizer: Literal["taylor", "averaged"] | None
     propagation: PropagationEntry | None
+    bank: BankUse | None = None
     reference: ReferenceEntry
     per_class: tuple[ClassMoments, ...]
     overall: OverallMoments
