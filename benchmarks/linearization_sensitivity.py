@@ -131,7 +131,7 @@ class Experiment:
 
     def _add(self, found: dict[float, list[np.ndarray]], row: int, point: torch.Tensor, gram: torch.Tensor) -> None:
         image = self.case.images[row]
-        units = self.linearizer.units_over([point], image[None])[0]
+        units = self.linearizer.units_over([point], image)
         own = self.linearizer.before(image).flatten()
         for sigma in SIGMAS:
             mean, variance = self.reference[row, sigma]

@@ -111,9 +111,11 @@ class TwoStageLinearizer:
         arguments = (inputs, h) if self.is_skip else (h,)
         return _affine_outputs(self.behind, self._arguments(points), arguments).flatten(1)
 
-    def units_over(self, points: Sequence[Tensor], inputs: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch p"]:
-        """A x + c1 at inputs, of the model that is averaged over points, without A."""
-        return _affine_outputs(self.before, [(point,) for point in points], (inputs,)).flatten(1)
+    def units_over(self, points: Sequence[Tensor], x: Tensor) -> Float[Tensor, " p"]:
+        """A x + c1 at an input, of the model that is averaged over points, without A: one pass a point."""
+        step = x - torch.stack(list(points)).mean(dim=0)
+        moved = [torch.func.jvp(self.before, (point,), (step,)) for point in points]
+        return torch.stack([value + change for value, change, *_ in moved]).mean(dim=0).flatten()
 
     def _arguments(self, points: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
         """G's, at points."""

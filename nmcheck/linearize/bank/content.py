@@ -53,7 +53,8 @@ def decode_inner(content: Content, header: Header) -> KeptInner:
     if header.storage.kind == "full":
         matrix = torch.from_numpy(content["rows"]).double() * norms[:, None]
         gram = matrix @ matrix.mT
-        return KeptInner(torch.diagonal_scatter(gram, norms.square()), matrix)
+        gram.diagonal().copy_(norms.square())
+        return KeptInner(gram, matrix)
     p = header.p
     if header.storage.kind == "low-rank":
         factor = torch.from_numpy(content["factor"]).double()
@@ -63,8 +64,8 @@ def decode_inner(content: Content, header: Header) -> KeptInner:
         correlations[_above_diagonal(p)] = torch.from_numpy(content["correlations"]).double()
         correlations = correlations.reshape(p, p)
         correlations = correlations + correlations.mT
-    correlations = torch.diagonal_scatter(correlations, torch.ones(p, dtype=torch.float64))
-    return KeptInner(correlations * norms[:, None] * norms, None)
+    correlations.diagonal().fill_(1.0)
+    return KeptInner(correlations.mul_(norms[:, None]).mul_(norms), None)
 
 
 def row_norms(A: Float[Tensor, "p n"]) -> Float[Tensor, " p"]:

@@ -87,7 +87,7 @@ class BankServer:
         kept = {**self._constants, **self._file.read(index)}
         center = torch.from_numpy(self.points.centers[index]).reshape(header.input_shape)
         around_center = [point.double() for point in around(center, header, index)]
-        units = self._linearizer.units_over(around_center, image.double().cpu().reshape(1, *header.input_shape))[0]
+        units = self._linearizer.units_over(around_center, image.double().cpu().reshape(header.input_shape))
         inner = self._inner or decode_inner(kept, header)
         outer = AffineMap(torch.from_numpy(kept["outer"]).double(), torch.from_numpy(kept["bias"]))
         skip = torch.from_numpy(kept["skip"]).double() if "skip" in kept else None

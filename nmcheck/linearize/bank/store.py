@@ -13,6 +13,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -91,7 +92,7 @@ class BankFile:
     def points(self) -> Points:
         """Where the bank linearizes."""
         with _explained(self.path, "read"):
-            return Points(self.header.choice, *(self._dataset(name)[:] for name in self.header.choice_arrays))
+            return Points(self.header.choice, *(self._choice[name].copy() for name in self.header.choice_arrays))
 
     def constants(self) -> Content:
         """What is kept once for all points.
@@ -181,7 +182,12 @@ class BankFile:
 
     def _checksum_of(self, index: int, content: Content) -> int:
         """Over what was chosen and what was computed."""
-        return _checksum({name: self._dataset(name)[index] for name in self.header.choice_arrays} | content)
+        return _checksum({name: array[index] for name, array in self._choice.items()} | content)
+
+    @cached_property
+    def _choice(self) -> Content:
+        """What was chosen: small, and of every point's checksum."""
+        return {name: self._dataset(name)[:] for name in self.header.choice_arrays}
 
 
 def create(
