@@ -1,11 +1,12 @@
 """How near do certified L2 radii come to the nearest adversarial example, and what do they cost?
 
-Two networks, a dense 784-256-256-10 and a LeNet (6 and 16 channels, max pooling, 120, 84), are trained on the first 5,000
-MNIST training images without regularisation, for three seeds. On the first correctly classified test images the
-certified radius is divided by the norm of the best adversarial example that DDN finds (1,000 small and 300 larger steps; every
-example is checked in float64). The table gives the mean of that quotient (tightness), its standard error over images,
-the mean radius, and process seconds an image on one thread, its share of what is computed once for the network included.
-A radius is the best of what all methods up to its own prove, and its time is theirs together.
+Two networks, a dense 784-256-256-10 and a LeNet (6 and 16 channels, max pooling, 120, 84), are trained on the first
+5,000 MNIST training images without regularisation, for three seeds. On the first correctly classified test images the
+certified radius is divided by the norm of the best adversarial example that DDN finds (1,000 small and 300 larger
+steps, in float64). The table gives the mean of that quotient (tightness), its standard error over images, the mean
+radius, process seconds an image on one thread with its share of what is computed once for the network, and on how many
+images the certified radius exceeds the adversarial norm (there must be none). A radius is the best of what all methods
+up to its own prove, and its time is theirs together.
 
     python -m benchmarks.radius [--images 100] [--seeds 0 1 2] [--optimize 20]
 """

@@ -27,6 +27,7 @@ from nmcheck.results import AttackEntry, BoundsEntry, RadiusEntry, Report, Sampl
 
 NO_MOMENTS = "nmcheck bounds computes none; nmcheck analyze does"
 NO_LAYERS = "The layer table and the published radii are L2 statements without a box."
+NOT_OPTIMIZED = "No slopes were optimized, because crown did not run."
 NOT_FOUND = "no adversarial example was found"
 NO_METHOD = "no method that was run applies"
 
@@ -92,6 +93,7 @@ def bounds(options: BoundsOptions, progress: Progress | None = None, attack: Upp
             certified.choice.reason,
             *([] if layers else [NO_LAYERS]),
             *([] if options.method == "lipschitz" else [_budget(options)]),
+            *([NOT_OPTIMIZED] if options.optimize and "crown-optimized" not in entry.radius else []),
         ),
         seconds=time.perf_counter() - start,
     )
