@@ -63,6 +63,7 @@ def mnist() -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x, y, x_test, y_test = parts[0] / 255.0, parts[1], parts[2] / 255.0, parts[3]
     else:
         train, test = read_data("mnist:train", None), read_data("mnist", None)
+        assert train.labels is not None
         x, y = train.pixels(np.arange(TRAINING)), train.labels
         x_test, y_test = test.pixels(np.arange(len(test))), test.labels
     shape = (-1, 1, 28, 28)

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -35,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(folder: Path, name: str = "lenet.onnx", attack: UpperBounds | None = None, **options: object) -> Report:
+def run(folder: Path, name: str = "lenet.onnx", attack: UpperBounds | None = None, **options: Any) -> Report:
     data = str(folder / "images.npz")
     return bounds(BoundsOptions(**{"model": folder / name, "data": data, "samples": 6} | options), attack=attack)
 
