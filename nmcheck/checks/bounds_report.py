@@ -30,6 +30,7 @@ from nmcheck.results import BoundsEntry, RadiusEntry, Report, SampleBounds, Tool
 
 NO_MOMENTS = "nmcheck bounds computes none; nmcheck analyze does"
 NO_LAYERS = "The layer table and the published radii are L2 statements without a box."
+NOT_OPTIMIZED = "No slopes were optimized, because crown did not run."
 NO_METHOD = "no method that was run applies"
 
 
@@ -111,6 +112,7 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
             certified.choice.reason,
             *([] if layers else [NO_LAYERS]),
             *([] if options.method == "lipschitz" else [_budget(options)]),
+            *([NOT_OPTIMIZED] if options.optimize and "crown-optimized" not in entry.radius else []),
         ),
         seconds=time.perf_counter() - start,
     )

@@ -100,6 +100,14 @@ def bounds(
             show_default=False,
         ),
     ] = None,
+    optimize: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="With crown: optimize the slopes of the linear bounds by N gradient steps a test (alpha-CROWN). Radii "
+            "grow by some percent, and take some N times as long; 10 is enough for most.",
+        ),
+    ] = 0,
     memory: Annotated[
         int, typer.Option(metavar="MIB", help="Memory that the relaxation's coefficients may take at a time.")
     ] = 512,
@@ -155,6 +163,7 @@ def bounds(
         epsilons=None if epsilon is None else tuple(epsilon),
         save_adversarial=save_adversarial,
         vnnlib=vnnlib,
+        optimize=optimize,
         memory=memory,
         scale=scale,
         value_range=None if value_range is None else parse_range(value_range),

@@ -103,7 +103,9 @@ class RelaxedRadii:
         output = self._relaxation.network.output
         bounds = self._relaxation.lower_bounds(relaxed, output, seeds, owner, optimizer)
         found = torch.full_like(images.logits[chosen], torch.inf)
-        found[owner, other] = region.reach_of(bounds.value, bounds.slope, owner)
+        reach = region.reach_of(bounds.value, bounds.slope, owner)
+        # Numbers that overflowed on the way prove nothing.
+        found[owner, other] = torch.where(torch.isfinite(bounds.value), reach, 0)
         return found.nan_to_num(nan=0.0, posinf=torch.inf)
 
 

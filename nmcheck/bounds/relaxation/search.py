@@ -41,7 +41,7 @@ class Search:
     """
 
     tests: int = 8
-    accuracy: float = 0.01
+    accuracy: float = 0.005
 
 
 def search_radii(
