@@ -1,9 +1,9 @@
 """How strongly smooth activations curve: upper bounds of |f''| between kinks, from which sound lines follow.
 
-Where a closed form is given it is the maximum, rounded up. Those of Sigmoid, Tanh, Erf, Atan, Asinh, GELU in both forms,
-Swish and Mish are proved by interval arithmetic in tests/bounds/relaxation/test_curvature_proofs.py; the others are one
-line of calculus each (of Softplus f'' = sigmoid', of Sin and Cos at most 1, of Exp f itself), and every line that is
-drawn with them is compared with the function on dense grids.
+Where a closed form is given it is the maximum, rounded up. Those of Sigmoid, Tanh, Erf, Atan, Asinh, GELU in both
+forms, Swish and Mish are proved by interval arithmetic in tests/bounds/relaxation/test_curvature_proofs.py; the others
+are one line of calculus each (of Softplus f'' = sigmoid', of Sin and Cos at most 1, of Exp f itself), and every line
+that is drawn with them is compared with the function on dense grids.
 """
 
 from __future__ import annotations
