@@ -69,8 +69,8 @@ def decode_inner(content: Content, header: Header) -> KeptInner:
 
 
 def row_norms(A: Float[Tensor, "p n"]) -> Float[Tensor, " p"]:
-    """Norms of the rows, rounded once."""
-    return torch.linalg.vector_norm(A, dim=1, dtype=torch.float64).float()
+    """Norms of the rows, rounded once; few rows at a time, for they are widened."""
+    return torch.cat([torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64) for rows in A.split(32)]).float()
 
 
 def captured_energy(content: Content) -> float:
