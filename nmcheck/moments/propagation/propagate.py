@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from jaxtyping import Float
@@ -55,6 +56,8 @@ from nmcheck.steps import (
 
 SAMPLES = 128
 """Noisy inputs that tell the residuals: their variances to about 1 part in 8."""
+_HELD = 6
+"""Values of the largest size that the way back holds at once, in copies."""
 MOST_RANDOM, LEAST_RANDOM = 512, 32
 """Random directions: no more than repay their cost, and no fewer than tell a variance at all; nor fewer samples."""
 
@@ -114,7 +117,8 @@ def propagate(
     if counts is None:
         tangents = _tangents(network, x)
         noise = _samples(x, samples, seed)
-        return _moments(network, x, tangents, noise, x.structure.directions(x.mean.numel()), second_order=second_order)
+        count = x.structure.directions(x.mean.numel())
+        return _moments(network, x, tangents, noise, count, budget=budget, second_order=second_order)
     count, samples = counts
     halves = [
         _moments(
@@ -123,6 +127,7 @@ def propagate(
             _random(network, x, count // 2, 2 * seed + half),
             _samples(x, max(2, samples // 2), 2 * seed + half),
             count,
+            budget=budget,
         )
         for half in (0, 1)
     ]
@@ -162,11 +167,15 @@ def _moments(
     noise: Tensor,
     directions: int,
     *,
+    budget: int,
     second_order: bool = False,
 ) -> Propagated:
     residuals: list[Residuals] | None = [] if second_order else None
     output, passed = pass_forward(network, x, tangents, noise, residuals)
-    weights, added, slopes = pass_backward(network, output.mean, passed, {one.step for one in residuals or ()})
+    if residuals is None:
+        weights, added, slopes = _in_parts(network, output.mean, passed, budget), torch.zeros(()), {}
+    else:
+        weights, added, slopes = pass_backward(network, output.mean, passed, {one.step for one in residuals})
     jacobian = weights.reshape(len(weights), -1)
     response = x.sigma * x.structure.response(jacobian)
     rest, linear = output.residual().flatten(1), output.linear.flatten(1)
@@ -267,8 +276,26 @@ def pass_forward(
     return values[network.output], passed
 
 
+def _in_parts(
+    network: Network, mean: Tensor, passed: Sequence[tuple[Step, Passed]], budget: int
+) -> Float[Tensor, "d ..."]:
+    """Derivatives of the output in the input, a few elements of the output at a time.
+
+    A thousand classes times the largest value of a large network would not fit in memory.
+    """
+    largest = max(prod(shape) for shape in network.shapes.values())
+    rows = max(1, budget // (_HELD * largest * mean.element_size()))
+    seed = torch.eye(mean.numel(), dtype=mean.dtype, device=mean.device)
+    parts = [pass_backward(network, mean, passed, seed=part)[0] for part in seed.split(rows)]
+    return torch.cat(parts)
+
+
 def pass_backward(
-    network: Network, mean: Tensor, passed: Sequence[tuple[Step, Passed]], kept: AbstractSet[int] = frozenset()
+    network: Network,
+    mean: Tensor,
+    passed: Sequence[tuple[Step, Passed]],
+    kept: AbstractSet[int] = frozenset(),
+    seed: Float[Tensor, "d outputs"] | None = None,
 ) -> tuple[Float[Tensor, "d ..."], Float[Tensor, "d d"], dict[int, Tensor]]:
     """Derivatives of the flattened output in the input, and the covariance of what the steps added.
 
@@ -277,12 +304,15 @@ def pass_backward(
         mean: the output's.
         passed: what the steps left on the way forward.
         kept: numbers of the steps whose first output's derivatives are wanted, too.
+        seed: combinations of the flattened output's elements to take derivatives of; every element if not given.
 
     Returns:
         The derivatives in the input, the covariance, and the derivatives in the kept steps' outputs.
     """
-    d = mean.numel()
-    seed = torch.eye(d, dtype=mean.dtype, device=mean.device).reshape(d, *mean.shape)
+    if seed is None:
+        seed = torch.eye(mean.numel(), dtype=mean.dtype, device=mean.device)
+    d = len(seed)
+    seed = seed.reshape(d, *mean.shape)
     cotangents: dict[str, Tensor] = {network.output: seed}
     covariance = torch.zeros(d, d, dtype=mean.dtype, device=mean.device)
     slopes: dict[int, Tensor] = {}
