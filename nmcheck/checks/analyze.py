@@ -6,7 +6,7 @@ import time
 
 from nmcheck import __version__
 from nmcheck.checks.bounds import bounds_entry, timed_bounds
-from nmcheck.checks.case import Case, open_case
+from nmcheck.checks.case import open_case
 from nmcheck.checks.consistency import check_consistency
 from nmcheck.checks.flip_entries import sampled_flips
 from nmcheck.checks.moment_entries import moment_entries
@@ -19,10 +19,10 @@ from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.reference_run import reference_counts
 from nmcheck.checks.sampling import sampled_network
 from nmcheck.checks.scales import scale_warnings
-from nmcheck.data import describe_selection
+from nmcheck.checks.subject import data_entry, model_entry
 from nmcheck.execute.session import ReferenceSession
 from nmcheck.moments.diagonal import PROBES
-from nmcheck.results import DataEntry, LeftOut, ModelEntry, Report, ToolEntry
+from nmcheck.results import LeftOut, Report, ToolEntry
 
 FEATURES = "The data are vectors in units of their own, so noise levels and radii are in those units, not in pixels."
 AVERAGED = "The linearizations around the cut are averages over {points} noisy inputs an image and noise level."
@@ -77,8 +77,8 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
     return Report(
         tool=ToolEntry(version=__version__),
         seed=options.seed,
-        model=_model(case),
-        data=_data(case, options, accuracy),
+        model=model_entry(case),
+        data=data_entry(case, options, accuracy),
         noise=noise_entry(case.noise),
         consistency=consistency,
         moments=moments,
@@ -108,30 +108,3 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
 
 def _chosen(floor: float) -> str:
     return CHOSEN.format(floor=floor, pilot=LEAST_REFERENCE_SAMPLES)
-
-
-def _model(case: Case) -> ModelEntry:
-    info, graph = case.graph.model, case.graph
-    return ModelEntry(
-        path=info.path,
-        fingerprint=info.fingerprint,
-        opset=info.opset,
-        producer=info.producer,
-        input_shape=graph.shapes[graph.input],
-        classes=case.single.classes,
-    )
-
-
-def _data(case: Case, options: AnalyzeOptions, accuracy: float | None) -> DataEntry:
-    return DataEntry(
-        name=case.dataset.name,
-        samples=len(case.pixels),
-        available=len(case.dataset),
-        selection=describe_selection(case.dataset, options.samples, options.seed),
-        sha256=case.sha256,
-        scale=case.scale.name,
-        scale_source=case.scale.source,
-        labels="predicted" if case.labels is None else "given",
-        accuracy=accuracy,
-        accuracy_reason="the data has no labels" if accuracy is None else None,
-    )

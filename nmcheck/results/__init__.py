@@ -11,6 +11,7 @@ from nmcheck.results.flips import (
     ImageFlips,
     SampledFlips,
 )
+from nmcheck.results.gate import GateBaseline, GateCheck, GateEntry, GateExample, GateWaiver
 from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import (
     ClassMoments,
@@ -40,6 +41,11 @@ __all__ = [
     "EstimatedFlips",
     "FlipEntry",
     "FloorEntry",
+    "GateBaseline",
+    "GateCheck",
+    "GateEntry",
+    "GateExample",
+    "GateWaiver",
     "ImageFlipEstimate",
     "ImageFlips",
     "LayerBounds",

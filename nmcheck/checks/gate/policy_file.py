@@ -1,0 +1,314 @@
+"""Reading a policy: ``nmcheck.toml``, or ``[tool.nmcheck]`` in a ``pyproject.toml``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import hashlib
+import math
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from nmcheck.checks.gate.policy import KINDS, NOISY, NORMED, SHARES, Demand, Policy, Waiver
+from nmcheck.checks.gate.toml_lines import TomlLines
+from nmcheck.checks.options import ENGINES
+from nmcheck.errors import UsageError
+
+FILES = ("nmcheck.toml", "pyproject.toml")
+"""Where a policy is looked for if none is named."""
+_INIT = "write one with: nmcheck gate --init MODEL --data SPEC -o nmcheck.toml"
+_KINDS_OF_KEY: Mapping[str, tuple[str, ...]] = {
+    "id": KINDS,
+    "kind": KINDS,
+    "min": (*SHARES, "radius"),
+    "max": NOISY,
+    "class": KINDS,
+    "about": SHARES,
+    "norm": NORMED,
+    "box": NORMED,
+    "epsilon": ("certified-accuracy", "attacked-accuracy"),
+    "method": NORMED,
+    "sigma": NOISY,
+    "budget": ("flip",),
+    "percentile": ("radius",),
+    "engine": ("moment-tightness",),
+    "statistic": ("moment-tightness",),
+}
+_REQUIRED = {
+    "accuracy": ("min",),
+    "certified-accuracy": ("min", "norm", "epsilon"),
+    "attacked-accuracy": ("min", "norm", "epsilon"),
+    "radius": ("min", "norm", "percentile"),
+    "flip": ("max", "sigma"),
+    "moment-tightness": ("max", "sigma", "statistic"),
+}
+
+
+def find_policy(folder: Path) -> Path:
+    """The policy of a folder.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for name in FILES:
+        path = folder / name
+        if path.is_file() and (name != "pyproject.toml" or _has_table(path)):
+            return path
+    raise UsageError(f"There is no policy here (nmcheck.toml, or [tool.nmcheck] in pyproject.toml); {_INIT}.")
+
+
+def read_policy(path: Path) -> Policy:
+    """Read and check a policy.
+
+    Raises:
+        UsageError: it cannot be read, or demands something that cannot be; the sentence names file, line and key.
+    """
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: the policy cannot be read ({error.strerror}); {_INIT}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: the policy is not UTF-8 text; save it as UTF-8.") from error
+    try:
+        whole = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(
+            f"{path}: the policy is not valid TOML ({str(error).rstrip('.')}); correct that line."
+        ) from error
+    prefix: tuple[str, ...] = ()
+    if path.name == "pyproject.toml":
+        prefix = ("tool", "nmcheck")
+        whole = whole.get("tool", {}).get("nmcheck")
+        if not isinstance(whole, dict):
+            raise UsageError(f"{path}: there is no table [tool.nmcheck] in it; {_INIT}.")
+    return _Reader(path, TomlLines(text.replace("\r\n", "\n")), prefix).policy(
+        whole, hashlib.sha256(content).hexdigest()
+    )
+
+
+def _has_table(path: Path) -> bool:
+    try:
+        return "nmcheck" in tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
+    except (OSError, ValueError):
+        return False
+
+
+class _Reader:
+    """One file's values on their way to a policy; knows the lines for its complaints."""
+
+    def __init__(self, path: Path, lines: TomlLines, prefix: tuple[str, ...]) -> None:
+        self._path, self._lines, self._prefix = path, lines, prefix
+
+    def policy(self, whole: Mapping[str, Any], sha256: str) -> Policy:
+        known = ("samples", "seed", "scale", "noise", "alpha", "check", "waiver")
+        top = _Table(whole, self._complain_at_top)
+        top.only(known)
+        demands = tuple(self._demand(number, entry) for number, entry in enumerate(self._tables(whole, "check")))
+        if not demands:
+            self._complain_at_top("check", "has none, so the gate would pass whatever the model does; add a [[check]]")
+        waivers = tuple(self._waiver(number, entry) for number, entry in enumerate(self._tables(whole, "waiver")))
+        self._check_ids(demands, waivers)
+        return Policy(
+            name=str(self._path),
+            sha256=sha256,
+            samples=top.whole("samples", least=1),
+            seed=top.whole("seed", least=0),
+            scale=top.text("scale"),
+            noise=top.text("noise") or "isotropic",
+            alpha=top.number("alpha", above=0.0, below=0.5) or 0.01,
+            demands=demands,
+            waivers=waivers,
+        )
+
+    def _tables(self, whole: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+        found = whole.get(name, [])
+        if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+            self._complain_at_top(name, f"must be tables; write [[{'.'.join((*self._prefix, name))}]]")
+        return found
+
+    def _demand(self, number: int, entry: Mapping[str, Any]) -> Demand:
+        def complain(key: str | None, what: str) -> NoReturn:
+            self._complain("check", number, entry.get("id"), key, what)
+
+        table = _Table(entry, complain)
+        table.only(_KINDS_OF_KEY)
+        kind = table.choice("kind", KINDS)
+        if kind is None:
+            complain(None, f"kind is missing; choose from {', '.join(KINDS)}")
+        for key in entry:
+            if kind not in _KINDS_OF_KEY[key]:
+                complain(
+                    key,
+                    f"means nothing for kind '{kind}'; leave it out, or use it with {', '.join(_KINDS_OF_KEY[key])}",
+                )
+        for key in _REQUIRED[kind]:
+            if key not in entry:
+                complain(None, f"kind '{kind}' needs {key}, which is missing; add {key} = ...")
+        sense = "max" if kind in NOISY else "min"
+        share = kind in SHARES or kind == "flip"
+        threshold = table.number(sense, least=0.0, most=1.0 if share else None)
+        assert threshold is not None
+        classes = entry.get("class")
+        if (
+            classes is not None
+            and classes != "each"
+            and (not isinstance(classes, int) or isinstance(classes, bool) or classes < 0)
+        ):
+            complain("class", f'must be a class index (0, 1, 2, ...) or "each", not {classes!r}')
+        name = table.text("id") or _default_id(kind, entry)
+        return Demand(
+            id=name,
+            kind=kind,
+            sense=sense,
+            threshold=threshold,
+            classes=classes,
+            about=table.choice("about", ("images", "population")) or "images",
+            norm=table.choice("norm", ("l2", "linf")),
+            box=table.pair("box"),
+            epsilon=table.number("epsilon", above=0.0),
+            method=table.text("method") or "lipschitz",
+            sigma=table.number("sigma", above=0.0),
+            budget=table.whole("budget", least=1) or 2000,
+            percentile=table.number("percentile", least=0.0, most=100.0),
+            engine=table.choice("engine", ENGINES) or "propagate",
+            statistic=table.choice("statistic", ("mean", "variance")),
+        )
+
+    def _waiver(self, number: int, entry: Mapping[str, Any]) -> Waiver:
+        def complain(key: str | None, what: str) -> NoReturn:
+            self._complain("waiver", number, entry.get("id"), key, what)
+
+        table = _Table(entry, complain)
+        table.only(("id", "reason", "expires"))
+        for key in ("id", "reason", "expires"):
+            if key not in entry:
+                complain(None, f"{key} is missing; a waiver says which check, why, and until when")
+        name, reason = table.text("id"), table.text("reason")
+        assert name is not None
+        assert reason is not None
+        return Waiver(id=name, reason=reason, expires=table.date("expires"))
+
+    def _check_ids(self, demands: tuple[Demand, ...], waivers: tuple[Waiver, ...]) -> None:
+        seen: set[str] = set()
+        for number, demand in enumerate(demands):
+            if demand.id in seen:
+                self._complain("check", number, demand.id, "id", "another check has this id; give each its own")
+            if "/" in demand.id:
+                self._complain(
+                    "check", number, demand.id, "id", "holds a '/', which stands before classes; use another sign"
+                )
+            seen.add(demand.id)
+        for number, waiver in enumerate(waivers):
+            if waiver.id.removeprefix("baseline/").partition("/")[0] not in seen:
+                hint = _nearest(waiver.id, seen)
+                self._complain("waiver", number, waiver.id, "id", f"no check has this id{hint}; see the checks' ids")
+            if waiver.id in [other.id for other in waivers[:number]]:
+                self._complain("waiver", number, waiver.id, "id", "another waiver is for the same check; keep one")
+
+    def _complain_at_top(self, key: str | None, what: str) -> NoReturn:
+        name = ".".join(self._prefix)
+        line = self._lines.line((name, None, key), (name, 0, key), (name, None, None)) or 1
+        raise UsageError(f"{self._path}, line {line}: {key} {what}.")
+
+    def _complain(self, table: str, number: int, name: object, key: str | None, what: str) -> NoReturn:
+        line = self._lines.of(self._prefix, table, number, key) or 1
+        called = f" '{name}'" if isinstance(name, str) else ""
+        shown = f"{key} " if key else ""
+        raise UsageError(f"{self._path}, line {line}: [[{table}]]{called}: {shown}{what}.")
+
+
+class _Table:
+    """Values of one table, each checked as it is taken."""
+
+    def __init__(self, entry: Mapping[str, Any], complain: Callable[[str | None, str], NoReturn]) -> None:
+        self._entry, self._complain = entry, complain
+
+    def only(self, known: Iterable[str]) -> None:
+        for key in self._entry:
+            if key not in known:
+                self._complain(key, f"is no key that nmcheck knows{_nearest(key, known)}; it knows {', '.join(known)}")
+
+    def text(self, key: str) -> str | None:
+        value = self._entry.get(key)
+        if value is not None and not (isinstance(value, str) and value.strip()):
+            self._complain(key, f"must be text that is not empty, not {value!r}")
+        return value
+
+    def choice(self, key: str, allowed: tuple[str, ...]) -> Any:
+        value = self.text(key)
+        if value is not None and value not in allowed:
+            self._complain(key, f"is '{value}'{_nearest(value, allowed)}; choose from {', '.join(allowed)}")
+        return value
+
+    def whole(self, key: str, *, least: int) -> int | None:
+        value = self._entry.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            self._complain(key, f"must be a whole number of at least {least}, not {value!r}")
+        return value
+
+    def number(
+        self,
+        key: str,
+        *,
+        least: float | None = None,
+        most: float | None = None,
+        above: float | None = None,
+        below: float | None = None,
+    ) -> float | None:
+        value = self._entry.get(key)
+        if value is None:
+            return None
+        limits = [
+            *([f"at least {least:g}"] if least is not None else []),
+            *([f"above {above:g}"] if above is not None else []),
+            *([f"at most {most:g}"] if most is not None else []),
+            *([f"below {below:g}"] if below is not None else []),
+        ]
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        fits = fits and (least is None or value >= least) and (most is None or value <= most)
+        if not (fits and (above is None or value > above) and (below is None or value < below)):
+            self._complain(key, f"must be a number {' and '.join(limits)}, not {value!r}")
+        return float(value)
+
+    def pair(self, key: str) -> tuple[float, float] | None:
+        value = self._entry.get(key)
+        if value is None:
+            return None
+        numbers = isinstance(value, list) and all(
+            isinstance(x, (int, float)) and not isinstance(x, bool) for x in value
+        )
+        if not (
+            numbers and len(value) == 2 and math.isfinite(value[0]) and math.isfinite(value[1]) and value[0] < value[1]
+        ):
+            self._complain(key, f"must be two numbers, the lower first, as [0, 1], not {value!r}")
+        return float(value[0]), float(value[1])
+
+    def date(self, key: str) -> dt.date:
+        value = self._entry[key]
+        if isinstance(value, str):
+            try:
+                value = dt.date.fromisoformat(value)
+            except ValueError:
+                self._complain(key, f"is no date: {value!r}; write it as 2030-12-31")
+        # A datetime is a date too, but at which hour of which zone a waiver ends nobody could tell.
+        if isinstance(value, dt.datetime) or not isinstance(value, dt.date):
+            self._complain(key, f"must be a date as 2030-12-31, not {value!r}")
+        return value
+
+
+def _default_id(kind: str, entry: Mapping[str, Any]) -> str:
+    parts = [
+        kind,
+        *(str(entry[key]) for key in ("norm", "epsilon", "sigma", "percentile", "statistic") if key in entry),
+    ]
+    return "-".join([*parts, *([f"class-{entry['class']}"] if "class" in entry else [])])
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean '{found[0]}'?)" if found else ""
