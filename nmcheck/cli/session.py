@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nmcheck.checks.gate.options import GateOptions
+    from nmcheck.checks.gate.propose import Proposal
+    from nmcheck.checks.gate.run import GateResult
     from nmcheck.checks.options import AnalyzeOptions
     from nmcheck.checks.progress import Progress
     from nmcheck.results.inspection import Inspection
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
 Analyze = Callable[["AnalyzeOptions", "Progress"], "Report"]
 Inspect = Callable[["Path"], "Inspection"]
+Gate = Callable[["GateOptions", "Progress"], "GateResult"]
+Propose = Callable[["AnalyzeOptions", "Progress"], "Proposal"]
 
 
 def _analyze(options: AnalyzeOptions, progress: Progress) -> Report:
@@ -39,6 +45,28 @@ def _inspect(model: Path) -> Inspection:
         return inspect(model)
 
 
+def _gate(options: GateOptions, progress: Progress) -> GateResult:
+    import numpy as np
+
+    from nmcheck.checks.gate.run import gate
+
+    with np.errstate(all="ignore"):
+        return gate(options, progress)
+
+
+def _propose(options: AnalyzeOptions, progress: Progress) -> Proposal:
+    import numpy as np
+
+    from nmcheck.checks.gate.propose import propose
+
+    with np.errstate(all="ignore"):
+        return propose(options, progress)
+
+
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
+
+
 @dataclass
 class Session:
     """The state of one run.
@@ -47,11 +75,17 @@ class Session:
         debug: show the traceback of an error.
         analyze: the use case behind ``nmcheck analyze``.
         inspect: the use case behind ``nmcheck inspect``.
+        gate: the use case behind ``nmcheck gate``.
+        propose: the use case behind ``nmcheck gate --init``.
+        today: the day waivers are compared with, in UTC.
     """
 
     debug: bool = False
     analyze: Analyze = _analyze
     inspect: Inspect = _inspect
+    gate: Gate = _gate
+    propose: Propose = _propose
+    today: Callable[[], dt.date] = _today
 
 
 SESSION: ContextVar[Session] = ContextVar("nmcheck session")

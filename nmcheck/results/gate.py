@@ -54,6 +54,7 @@ class GateCheck(Record):
     Attributes:
         id: name of the check, unique, which waivers and baselines refer to.
         kind: what is measured.
+        against: what it is compared with: the policy's ``threshold``, or the ``baseline``.
         claim: what the policy demands, in words.
         class_: the class it is about, or null for all; the JSON key is ``class``.
         norm: norm of the change, or null.
@@ -64,7 +65,7 @@ class GateCheck(Record):
         statistic: which moment's error, ``mean`` or ``variance``, or null.
         method: how it was measured; a baseline must have used the same.
         sense: ``min`` if the quantity must be at least the threshold, ``max`` if at most.
-        threshold: the policy's number.
+        threshold: the policy's number, or what the baseline and the allowed drop make it.
         measured: the best single number for the quantity.
         measured_reason: why there is none.
         low: lower end.
@@ -81,9 +82,8 @@ class GateCheck(Record):
     """
 
     id: str
-    kind: Literal[
-        "accuracy", "certified-accuracy", "attacked-accuracy", "flip", "radius", "moment-tightness", "baseline"
-    ]
+    kind: Literal["accuracy", "certified-accuracy", "attacked-accuracy", "flip", "radius", "moment-tightness"]
+    against: Literal["threshold", "baseline"]
     claim: str
     class_: int | None
     norm: Literal["l2", "linf"] | None

@@ -124,7 +124,7 @@ def _compared(baseline: Baseline, check: GateCheck) -> GateCheck:
     return replace(
         check,
         id=f"baseline/{check.id}",
-        kind="baseline",
+        against="baseline",
         claim=f"{check.claim.rpartition(' at ')[0]} no more than {unit} worse than the baseline",
         threshold=allowed,
         verdict=verdict,

@@ -80,6 +80,7 @@ class Draft:
         return GateCheck(
             id=self.id,
             kind=demand.kind,  # pyright: ignore[reportArgumentType]
+            against="threshold",
             claim=claim(demand, self.of_class),
             class_=self.of_class,
             norm=demand.norm,
