@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from io import BytesIO
 
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
@@ -33,7 +34,9 @@ def gate_junit(report: Report) -> bytes:
     whole = JUnitXml("nmcheck gate")
     whole.add_testsuite(suite)
     whole.update_statistics()
-    return whole.tostring()
+    file = BytesIO()
+    whole.write(file, pretty=True)
+    return file.getvalue()
 
 
 def _case(report: Report, gate: GateEntry, check: GateCheck) -> TestCase:
