@@ -19,6 +19,7 @@ Ville's inequality holds too.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import scipy.optimize
@@ -75,5 +76,6 @@ def anytime_interval(flips: int, trials: int, alpha: float) -> RateInterval:
     return RateInterval(rate, low, high, 1.0 - alpha, trials)
 
 
-def _root(function, left: float, right: float) -> float:
-    return float(scipy.optimize.brentq(function, left, right, xtol=1e-15, rtol=1e-12))
+def _root(function: Callable[[float], float], left: float, right: float) -> float:
+    found = scipy.optimize.root_scalar(function, bracket=(left, right), method="brentq", xtol=1e-15, rtol=1e-12)
+    return float(found.root)

@@ -17,7 +17,7 @@ def claim(demand: Demand, of_class: int | None) -> str:
         "certified-accuracy": f"accuracy certified against changes of {norm} norm up to {demand.epsilon or 0:g}{boxed}",
         "attacked-accuracy": f"accuracy under attacks of {norm} norm up to {demand.epsilon or 0:g}{boxed}",
         "flip": f"probability that noise of sigma {demand.sigma or 0:g} changes the predicted class",
-        "radius": f"{_ordinal(demand.percentile or 0)} percentile of the {norm} radius{boxed}",
+        "radius": f"{_ordinal(demand.percentile or 0.0)} percentile of the {norm} radius{boxed}",
         "moment-tightness": (
             f"relative error E_r of {demand.engine}'s {demand.statistic} at sigma {demand.sigma or 0:g}"
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class Lowers:
     layers: tuple[LayerBounds, ...] = ()
 
 
+@runtime_checkable
 class Certifier(Protocol):
     """A method of certified radii."""
 
@@ -80,6 +81,7 @@ class Uppers:
     reason: str | None = None
 
 
+@runtime_checkable
 class Attacker(Protocol):
     """A family of attacks."""
 

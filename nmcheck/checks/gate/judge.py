@@ -86,7 +86,7 @@ def judge_attacked(case: Case, draft: Draft, found: Bracket) -> GateCheck:
     broken = _broken(found, correct, left, size)
     if unattacked is None or kept == left:
         ends, verdict = _share(draft, left, left)
-        proof = "the rest is certified" if kept == left else "an empirical upper bound, no proof"
+        proof = "all that are left are certified" if kept == left else "an empirical upper bound, no proof"
         reason = f"{left:,} of {total:,} images withstand {size} ({broken}; {proof}){_interval(ends)}."
     else:
         ends, verdict = _share(draft, kept, left)

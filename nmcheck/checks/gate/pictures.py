@@ -95,7 +95,7 @@ def _pictured(
 
 def _drawable(case: Case, pixels: np.ndarray) -> UInt8[np.ndarray, "height width channels"] | None:
     """8-bit gray or color values; None for what is no picture."""
-    values = np.asarray(pixels, dtype=np.float64)
+    values: np.ndarray = np.asarray(pixels, dtype=np.float64)
     sample = case.dataset.images.shape[1:]
     values = (
         values.reshape(sample) if values.squeeze().ndim == 1 and values.size == np.prod(sample) else values.squeeze()

@@ -181,9 +181,9 @@ class _Evidence:
     ) -> None:
         """Certify and attack, once for every norm, box and method."""
         asking = [draft.demand for draft in wanted if draft.demand.kind in NORMED]
-        for key in dict.fromkeys((demand.norm, demand.box, demand.method) for demand in asking):
-            norm, box, method = key
-            assert norm is not None
+        keys: dict[Key, None] = dict.fromkeys((d.norm, d.box, d.method) for d in asking if d.norm is not None)
+        for norm, box, method in keys:
+            key = (norm, box, method)
             epsilons = sorted({d.epsilon for d in asking if (d.norm, d.box, d.method) == key and d.epsilon is not None})
             with progress.stage(f"Certified radii and attacks, {norm}", None):
                 self.brackets[norm, box, method] = bracket(

@@ -13,7 +13,7 @@ from nmcheck.results.bounds import BoundsEntry, LayerBounds
 from nmcheck.results.gate import GateCheck
 from nmcheck.results.moments import LayerGain, MomentEntry
 
-WIDTH = 640.0
+WIDTH = 480.0
 _LEFT, _RIGHT, _BOTTOM = 52.0, 12.0, 34.0
 COLORS = ("one", "two", "three")
 """Classes of the style sheet, for series side by side."""
@@ -54,7 +54,7 @@ def tightness(entries: Sequence[MomentEntry], statistic: str) -> Markup:
     height, classes = 230.0, len(entries[0].per_class)
     y = Scale(0.0, top * 1.08, height - _BOTTOM, 10.0)
     step = (WIDTH - _LEFT - _RIGHT) / classes
-    bar = min(26.0, 0.7 * step / len(rows))
+    bar = min(22.0, 0.7 * step / len(rows))
     parts = _grid(y, height)
     for number, (entry, row) in enumerate(zip(entries, rows, strict=True)):
         for position, (value, error) in enumerate(row):
@@ -134,9 +134,9 @@ def _lollipops(rows: Sequence[tuple[str, float | None]], label: str, color: str)
     low, high = (min(known), max(known)) if known else (0.1, 1.0)
     # Whole decades, so that there are at least two ticks.
     low, high = 10.0 ** math.floor(math.log10(low) - 1e-9), 10.0 ** math.ceil(math.log10(high) + 1e-9)
-    names, row_height = 210.0, 24.0
+    names, row_height = 165.0, 24.0
     height = row_height * len(rows) + 42.0
-    x = Scale(low, high, names, WIDTH - 62.0, log=True)
+    x = Scale(low, high, names, WIDTH - 52.0, log=True)
     parts = []
     for tick in x.ticks(6):
         parts += [
@@ -145,7 +145,7 @@ def _lollipops(rows: Sequence[tuple[str, float | None]], label: str, color: str)
         ]
     for position, (name, value) in enumerate(rows):
         y = 16.0 + position * row_height
-        parts.append(text(names - 10, y + 4, _clipped(name, 30), anchor="end"))
+        parts.append(text(names - 10, y + 4, _clipped(name, 23), anchor="end"))
         if not value:
             parts.append(text(names + 6, y + 4, "none", class_="quiet"))
             continue
