@@ -66,10 +66,13 @@ def anytime_interval(flips: int, trials: int, alpha: float) -> RateInterval:
     a, b = PRIOR
     rate, kept = flips / trials, trials - flips
     # log M_n(p) - log(1/alpha), which is convex in p and below zero at the rate itself.
-    constant = scipy.special.betaln(a + flips, b + kept) - scipy.special.betaln(a, b) + math.log(alpha)
+    constant = float(scipy.special.betaln(a + flips, b + kept) - scipy.special.betaln(a, b)) + math.log(alpha)
 
     def excess(p: float) -> float:
-        return constant - scipy.special.xlogy(flips, p) - scipy.special.xlog1py(kept, -p)
+        value = constant
+        if flips:
+            value -= flips * math.log(p)
+        return value - kept * math.log1p(-p) if kept else value
 
     low = 0.0 if flips == 0 else _root(excess, math.ulp(0.0), rate)
     high = 1.0 if kept == 0 else _root(excess, rate, math.nextafter(1.0, 0.0))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import gate_case
 import pytest
-from models import node, write
 from models import model as tiny
+from models import node, write
 
 from nmcheck.cli.app import run
 
@@ -43,20 +43,36 @@ SITUATIONS = [
     Situation("accuracy too low", ACCURACY.format(0.9), 1, "Gate: fail (1 check of 1 failed: right)", wrong=4),
     Situation(
         "accuracy of a class too low",
-        ACCURACY.format(0.9) + 'class = "each"\n', 1, "right/class-1: accuracy in class 1 at least 90 %: 9 of 11", wrong=3,
+        ACCURACY.format(0.9) + 'class = "each"\n',
+        1,
+        "right/class-1: accuracy in class 1 at least 90 %: 9 of 11",
+        wrong=3,
     ),
-    Situation("accuracy in the population open", ACCURACY.format(0.9) + 'about = "population"\n', 1, "Gate: inconclusive"),
-    Situation("certified", CERTIFIED.format(0.29), 0, "proof: accuracy certified against changes of L2 norm up to 0.29"),
+    Situation(
+        "accuracy in the population open", ACCURACY.format(0.9) + 'about = "population"\n', 1, "Gate: inconclusive"
+    ),
+    Situation(
+        "certified", CERTIFIED.format(0.29), 0, "proof: accuracy certified against changes of L2 norm up to 0.29"
+    ),
     Situation("certified fails by examples", CERTIFIED.format(0.31), 1, "exact changed 20 of them within L2 norm 0.31"),
     Situation(
-        "certified open counts as a failure", CERTIFIED.format(0.31), 1, "Gate: inconclusive (1 check inconclusive: proof",
+        "certified open counts as a failure",
+        CERTIFIED.format(0.31),
+        1,
+        "Gate: inconclusive (1 check inconclusive: proof",
         attacked=False,
     ),
     Situation(
-        "certified open counts as a pass", CERTIFIED.format(0.31), 0, "which counts as a pass (--on-inconclusive)",
-        ("--on-inconclusive", "pass"), attacked=False,
+        "certified open counts as a pass",
+        CERTIFIED.format(0.31),
+        0,
+        "which counts as a pass (--on-inconclusive)",
+        ("--on-inconclusive", "pass"),
+        attacked=False,
     ),
-    Situation("attacked passes by certificate", ATTACKED.format(0.29), 0, "all that are left are certified", attacked=False),
+    Situation(
+        "attacked passes by certificate", ATTACKED.format(0.29), 0, "all that are left are certified", attacked=False
+    ),
     Situation("attacked fails", ATTACKED.format(0.31), 1, "exact changed 20 of them"),
     Situation("attacked open without attack", ATTACKED.format(0.31), 1, "no attack was run", attacked=False),
     Situation("radius", RADIUS.format(0.29), 0, "certified by lipschitz: 0.3"),
@@ -65,32 +81,64 @@ SITUATIONS = [
     Situation("flips rare", FLIP.format(0.1, 0.05, 2000), 0, "flip: probability that noise of sigma 0.1 changes"),
     Situation("flips frequent", FLIP.format(0.3, 0.05, 2000), 1, "Gate: fail (1 check of 1 failed: flip)"),
     Situation("flips open", FLIP.format(0.3, 0.158, 20), 1, "the budget is spent, raise it"),
-    Situation("flips open counts as a pass", FLIP.format(0.3, 0.158, 20), 0, "Gate: inconclusive", ("--on-inconclusive", "pass")),
+    Situation(
+        "flips open counts as a pass",
+        FLIP.format(0.3, 0.158, 20),
+        0,
+        "Gate: inconclusive",
+        ("--on-inconclusive", "pass"),
+    ),
     Situation("moments tight", TIGHT.format(0.5), 0, "E_r is"),
-    Situation("moments not tight", TIGHT.format(0.01) + 'engine = "published-theorem2"\n', 1, "Gate: fail (1 check of 1 failed: tight)"),
     Situation(
-        "waived", ACCURACY.format(0.9) + WAIVER.format("right", "2030-06-15"), 0,
-        "Waived until 2030-06-15: known, fixed in 2.1", wrong=4,
+        "moments not tight",
+        TIGHT.format(0.01) + 'engine = "published-theorem2"\n',
+        1,
+        "Gate: fail (1 check of 1 failed: tight)",
     ),
     Situation(
-        "waiver expired", ACCURACY.format(0.9) + WAIVER.format("right", "2030-06-14"), 1,
-        "The waiver of right expired on 2030-06-14, so the check counts again", wrong=4,
+        "waived",
+        ACCURACY.format(0.9) + WAIVER.format("right", "2030-06-15"),
+        0,
+        "Waived until 2030-06-15: known, fixed in 2.1",
+        wrong=4,
     ),
     Situation(
-        "waived by day of the option", ACCURACY.format(0.9) + WAIVER.format("right", "2030-06-14"), 0, "1 waived",
-        ("--today", "2030-06-14"), wrong=4,
+        "waiver expired",
+        ACCURACY.format(0.9) + WAIVER.format("right", "2030-06-14"),
+        1,
+        "The waiver of right expired on 2030-06-14, so the check counts again",
+        wrong=4,
     ),
     Situation(
-        "waiver of a check that does not exist", ACCURACY.format(0.9) + WAIVER.format("rihgt", "2030-06-15"), 2,
+        "waived by day of the option",
+        ACCURACY.format(0.9) + WAIVER.format("right", "2030-06-14"),
+        0,
+        "1 waived",
+        ("--today", "2030-06-14"),
+        wrong=4,
+    ),
+    Situation(
+        "waiver of a check that does not exist",
+        ACCURACY.format(0.9) + WAIVER.format("rihgt", "2030-06-15"),
+        2,
         "line 7: [[waiver]] 'rihgt': id no check has this id (did you mean 'right'?)",
     ),
     Situation("policy is no TOML", "[[check]\n", 2, "the policy is not valid TOML"),
     Situation("policy without checks", "seed = 1\n", 2, "the gate would pass whatever the model does"),
-    Situation("policy asks for an unknown key", ACCURACY.format(0.9) + "treshold = 1\n", 2, "line 6: [[check]] 'right': treshold"),
-    Situation("policy threshold out of range", ACCURACY.format(95), 2, "line 5: [[check]] 'right': min must be a number"),
-    Situation("policy about a class the model lacks", ACCURACY.format(0.9) + "class = 7\n", 2, "has 2 classes (0 to 1)"),
+    Situation(
+        "policy asks for an unknown key",
+        ACCURACY.format(0.9) + "treshold = 1\n",
+        2,
+        "line 6: [[check]] 'right': treshold",
+    ),
+    Situation(
+        "policy threshold out of range", ACCURACY.format(95), 2, "line 5: [[check]] 'right': min must be a number"
+    ),
+    Situation(
+        "policy about a class the model lacks", ACCURACY.format(0.9) + "class = 7\n", 2, "has 2 classes (0 to 1)"
+    ),
     Situation("method unknown", CERTIFIED.format(0.1) + 'method = "magic"\n', 2, "choose from lipschitz"),
-]  # fmt: skip
+]
 
 
 def gate(folder: Path, situation: Situation, capsys, *more: str) -> tuple[int, str, str]:
@@ -174,7 +222,7 @@ def baseline(folder, capsys, policy, *more):
         ("1.5", 2, "--max-drop must be at least 0 and below 1"),
     ],
 )
-def test_baseline_drop(tmp_path, capsys, monkeypatch, drop, code, says):
+def test_baseline_drop(tmp_path, capsys, drop, code, says):
     policy = ACCURACY.format(0.5)
     file = baseline(tmp_path, capsys, policy)
     worse = tmp_path / "worse"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+Number = float | int
+
 
 def tag(name: str, content: object = None, /, **attributes: object) -> Markup:
     """An element; ``class_`` is written class, other underscores become hyphens, text is escaped."""
@@ -28,7 +30,7 @@ def joined(parts: Iterable[Markup]) -> Markup:
     return Markup("").join(parts)
 
 
-def drawing(width: float, height: float, parts: Iterable[Markup], title: str) -> Markup:
+def drawing(width: Number, height: Number, parts: Iterable[Markup], title: str) -> Markup:
     """A whole picture; ``title`` is what a screen reader says of it."""
     inside = joined([tag("title", title), *parts])
     return tag(
@@ -36,12 +38,12 @@ def drawing(width: float, height: float, parts: Iterable[Markup], title: str) ->
     )
 
 
-def text(x: float, y: float, content: object, *, anchor: str = "start", class_: str | None = None) -> Markup:
+def text(x: Number, y: Number, content: object, *, anchor: str = "start", class_: str | None = None) -> Markup:
     """Words."""
     return tag("text", content, x=x, y=y, text_anchor=anchor, class_=class_)
 
 
-def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
+def line(x1: Number, y1: Number, x2: Number, y2: Number, class_: str) -> Markup:
     """A straight line."""
     return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
