@@ -46,15 +46,38 @@ def report(on_inconclusive: Any = "fail", measured: float = 0.4, path: str = "sa
     waiver = GateWaiver(reason="known, fixed in 2.1", expires="2030-06-15", state="valid")
     checks = (
         check("right", "accuracy", verdict="fail", measured=measured, low=measured, high=measured),
-        check("proof", "certified-accuracy", norm="l2", epsilon=0.1, verdict="fail", waiver=waiver, examples=(example,)),
-        check("attack", "attacked-accuracy", norm="linf", epsilon=0.1, measured=None, measured_reason="no attack was run"),
+        check(
+            "proof", "certified-accuracy", norm="l2", epsilon=0.1, verdict="fail", waiver=waiver, examples=(example,)
+        ),
+        check(
+            "attack", "attacked-accuracy", norm="linf", epsilon=0.1, measured=None, measured_reason="no attack was run"
+        ),
         check("p5", "radius", norm="l2", percentile=5.0, measured=0.02, low=0.02, high=None, high_reason="no attack"),
-        check("flip/class-3", "flip", class_=3, sigma=0.1, sense="max", low=0.4, high=0.8, confidence=0.999, trials=400,
-              verdict="inconclusive"),
-        check("tight", "moment-tightness", sigma=0.1, statistic="mean", sense="max", low=0.1, high=0.2, confidence=0.99),
-        check("baseline/right", "accuracy", against="baseline", verdict="fail", measured=measured, low=measured,
-              high=measured),
-    )  # fmt: skip
+        check(
+            "flip/class-3",
+            "flip",
+            class_=3,
+            sigma=0.1,
+            sense="max",
+            low=0.4,
+            high=0.8,
+            confidence=0.999,
+            trials=400,
+            verdict="inconclusive",
+        ),
+        check(
+            "tight", "moment-tightness", sigma=0.1, statistic="mean", sense="max", low=0.1, high=0.2, confidence=0.99
+        ),
+        check(
+            "baseline/right",
+            "accuracy",
+            against="baseline",
+            verdict="fail",
+            measured=measured,
+            low=measured,
+            high=measured,
+        ),
+    )
     gate = GateEntry(
         verdict="fail",
         exit_code=1,

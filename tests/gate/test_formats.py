@@ -216,7 +216,7 @@ def test_github_gets_a_summary_and_annotations(tmp_path, monkeypatch, capsys):
 
 
 def trained(folder: Path, sigma: float, name: str) -> Path:
-    """A small network fitted to two classes of noisy pictures: with noise it averages over pixels, without it does not."""
+    """A small network fitted to two classes: with noise it comes to average over pixels, without it does not."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
