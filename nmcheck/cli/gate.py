@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nmcheck.cli.analyze import Device, parse_range
-from nmcheck.cli.output import append_text, check_writable, write_all, write_stdout
-from nmcheck.cli.rendering import canvas
+from nmcheck.cli.gate_outputs import STDOUT, write_reports
+from nmcheck.cli.output import check_writable, write_all, write_stdout
 from nmcheck.cli.session import SESSION
 from nmcheck.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    import numpy as np
-
     from nmcheck.checks.gate.options import GateOptions
     from nmcheck.checks.gate.run import GateResult
     from nmcheck.checks.options import AnalyzeOptions
-    from nmcheck.results.report import Report
-
-STDOUT = Path("-")
-"""A file name that means standard output."""
-SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 class GateFormat(StrEnum):
@@ -226,7 +217,7 @@ def gate(
     named = {"json": json_file, "junit": junit, "sarif": sarif, "markdown": markdown, "html": html}
     wanted = {kind: path for kind, path in named.items() if path is not None}
     result = _decide(options, [*wanted.values(), *([output] if output else [])], examples, quiet=quiet)
-    _report(result, wanted, output_format, output, examples, quiet=quiet)
+    write_reports(result, wanted, str(output_format), output, examples, quiet=quiet)
     assert result.report.gate is not None
     raise typer.Exit(result.report.gate.exit_code)
 
@@ -265,94 +256,6 @@ def _decide(options: GateOptions, paths: list[Path], examples: Path | None, *, q
             ) from error
     with open_progress(quiet) as progress:
         return SESSION.get().gate(options, progress)
-
-
-def _report(
-    result: GateResult,
-    wanted: Mapping[str, Path],
-    output_format: GateFormat,
-    output: Path | None,
-    examples: Path | None,
-    *,
-    quiet: bool,
-) -> None:
-    from nmcheck.reports.gate_table import gate_of, verdict_line
-
-    report = result.report
-    files: dict[Path, bytes] = {path: _render(kind, result) for kind, path in wanted.items()}
-    to_stdout = files.pop(STDOUT, None)
-    if examples is not None:
-        files |= {examples / name: _npy(array) for name, array in result.examples.items()}
-    shown = _render(output_format, result, to_file=output is not None)
-    if output is not None and output != STDOUT:
-        files[output] = shown
-        shown = b""
-    write_all(files)
-    summary = os.environ.get(SUMMARY)
-    if summary:
-        append_text(Path(summary), _render("markdown", result).decode())
-    on_console = to_stdout is None and shown and output_format is GateFormat.TABLE
-    write_stdout((to_stdout if to_stdout is not None else shown).decode())
-    # The verdict is on the console whatever else goes there.
-    if not on_console:
-        print(verdict_line(gate_of(report)), file=sys.stderr)
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        _annotate(report)
-    if not quiet:
-        for warning in report.warnings if not on_console else ():
-            print(f"Warning: {warning}", file=sys.stderr)
-
-
-def _render(kind: str, result: GateResult, *, to_file: bool = True) -> bytes:
-    report = result.report
-    if kind == "json":
-        from nmcheck.reports.json import to_json
-
-        return to_json(report).encode()
-    if kind == "junit":
-        from nmcheck.reports.gate_junit import gate_junit
-
-        return gate_junit(report)
-    if kind == "sarif":
-        from nmcheck.reports.gate_sarif import gate_sarif
-
-        return gate_sarif(report).encode()
-    if kind == "markdown":
-        from nmcheck.reports.gate_markdown import gate_markdown
-
-        return gate_markdown(report).encode()
-    if kind == "html":
-        from nmcheck.reports.html.page import to_html
-
-        return to_html(report, result.pictures).encode()
-    from nmcheck.reports.gate_table import gate_table
-
-    paper = canvas(to_file=to_file)
-    return gate_table(report, paper.width, color=paper.color, encoding=paper.encoding).encode(paper.encoding)
-
-
-def _npy(array: np.ndarray) -> bytes:
-    from io import BytesIO
-
-    import numpy as np
-
-    file = BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()
-
-
-def _annotate(report: Report) -> None:
-    """A line for GitHub about each check that does not pass, on standard error."""
-    from nmcheck.reports.gate_table import gate_of
-    from nmcheck.reports.gate_words import state, what_happened
-
-    levels: dict[str, Literal["error", "warning"]] = {"fail": "error", "inconclusive": "warning"}
-    for check in gate_of(report).checks:
-        level = levels.get(state(check))
-        if level is not None:
-            said = what_happened(check).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            title = f"nmcheck {check.id}".replace("%", "%25").replace(",", "%2C").replace(":", "%3A")
-            print(f"::{level} file={report.model.path},title={title}::{said}", file=sys.stderr)
 
 
 def _share(text: str) -> float:

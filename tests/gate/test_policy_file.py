@@ -58,7 +58,7 @@ def test_a_good_one(tmp_path, name):
 
 CHECK = '[[check]]\nkind = "certified-accuracy"\nnorm = "l2"\nepsilon = 0.1\nmin = 0.5\n'
 MISTAKES = [
-    ("sampels = 3\n" + CHECK, 1, "did you mean 'samples'?"),
+    ("sample = 3\n" + CHECK, 1, "did you mean 'samples'?"),
     ("samples = 0\n" + CHECK, 1, "whole number of at least 1"),
     ("samples = true\n" + CHECK, 1, "whole number of at least 1"),
     ("alpha = 0.7\n" + CHECK, 1, "above 0 and below 0.5"),
@@ -105,7 +105,7 @@ def test_mistakes_are_told_with_their_line(tmp_path, text, line, says, ending):
 def test_files_that_are_no_policy(tmp_path, content, says):
     path = tmp_path / "pyproject.toml"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match="pyproject.toml") as error:
+    with pytest.raises(UsageError, match=r"pyproject\.toml") as error:
         read_policy(path)
     assert says in str(error.value)
 

@@ -127,9 +127,9 @@ SITUATIONS = [
     Situation("policy without checks", "seed = 1\n", 2, "the gate would pass whatever the model does"),
     Situation(
         "policy asks for an unknown key",
-        ACCURACY.format(0.9) + "treshold = 1\n",
+        ACCURACY.format(0.9) + "bound = 1\n",
         2,
-        "line 6: [[check]] 'right': treshold",
+        "line 6: [[check]] 'right': bound",
     ),
     Situation(
         "policy threshold out of range", ACCURACY.format(95), 2, "line 5: [[check]] 'right': min must be a number"

@@ -17,7 +17,7 @@ def claim(demand: Demand, of_class: int | None) -> str:
         "certified-accuracy": f"accuracy certified against changes of {norm} norm up to {demand.epsilon or 0:g}{boxed}",
         "attacked-accuracy": f"accuracy under attacks of {norm} norm up to {demand.epsilon or 0:g}{boxed}",
         "flip": f"probability that noise of sigma {demand.sigma or 0:g} changes the predicted class",
-        "radius": f"{_ordinal(demand.percentile or 0.0)} percentile of the {norm} radius{boxed}",
+        "radius": f"percentile {demand.percentile or 0.0:g} of the {norm} radius{boxed}",
         "moment-tightness": (
             f"relative error E_r of {demand.engine}'s {demand.statistic} at sigma {demand.sigma or 0:g}"
         ),
@@ -35,8 +35,3 @@ def threshold(demand: Demand) -> str:
 def number(kind: str, value: float) -> str:
     """A value of a kind of check: shares of images in percent, the others to four digits."""
     return f"{100 * value:.4g} %" if kind.endswith("accuracy") else f"{value:.4g}"
-
-
-def _ordinal(value: float) -> str:
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(int(value) % 10, "th")
-    return f"{value:g}{'th' if value != int(value) or 10 < int(value) % 100 < 14 else ending}"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import difflib
 import hashlib
-import math
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from nmcheck.checks.gate.policy import KINDS, NOISY, NORMED, SHARES, Demand, Policy, Waiver
 from nmcheck.checks.gate.toml_lines import TomlLines
+from nmcheck.checks.gate.toml_table import TomlTable, nearest
 from nmcheck.checks.options import ENGINES
 from nmcheck.errors import UsageError
 
@@ -104,7 +102,7 @@ class _Reader:
 
     def policy(self, whole: Mapping[str, Any], sha256: str) -> Policy:
         known = ("samples", "seed", "scale", "noise", "alpha", "check", "waiver")
-        top = _Table(whole, self._complain_at_top)
+        top = TomlTable(whole, self._complain_at_top)
         top.only(known)
         demands = tuple(self._demand(number, entry) for number, entry in enumerate(self._tables(whole, "check")))
         if not demands:
@@ -133,7 +131,7 @@ class _Reader:
         def complain(key: str | None, what: str) -> NoReturn:
             self._complain("check", number, entry.get("id"), key, what)
 
-        table = _Table(entry, complain)
+        table = TomlTable(entry, complain)
         table.only(_KINDS_OF_KEY)
         kind = table.choice("kind", KINDS)
         if kind is None:
@@ -181,7 +179,7 @@ class _Reader:
         def complain(key: str | None, what: str) -> NoReturn:
             self._complain("waiver", number, entry.get("id"), key, what)
 
-        table = _Table(entry, complain)
+        table = TomlTable(entry, complain)
         table.only(("id", "reason", "expires"))
         for key in ("id", "reason", "expires"):
             if key not in entry:
@@ -203,7 +201,7 @@ class _Reader:
             seen.add(demand.id)
         for number, waiver in enumerate(waivers):
             if waiver.id.removeprefix("baseline/").partition("/")[0] not in seen:
-                hint = _nearest(waiver.id, seen)
+                hint = nearest(waiver.id, seen)
                 self._complain("waiver", number, waiver.id, "id", f"no check has this id{hint}; see the checks' ids")
             if waiver.id in [other.id for other in waivers[:number]]:
                 self._complain("waiver", number, waiver.id, "id", "another waiver is for the same check; keep one")
@@ -220,95 +218,9 @@ class _Reader:
         raise UsageError(f"{self._path}, line {line}: [[{table}]]{called}: {shown}{what}.")
 
 
-class _Table:
-    """Values of one table, each checked as it is taken."""
-
-    def __init__(self, entry: Mapping[str, Any], complain: Callable[[str | None, str], NoReturn]) -> None:
-        self._entry, self._complain = entry, complain
-
-    def only(self, known: Iterable[str]) -> None:
-        for key in self._entry:
-            if key not in known:
-                self._complain(key, f"is no key that nmcheck knows{_nearest(key, known)}; it knows {', '.join(known)}")
-
-    def text(self, key: str) -> str | None:
-        value = self._entry.get(key)
-        if value is not None and not (isinstance(value, str) and value.strip()):
-            self._complain(key, f"must be text that is not empty, not {value!r}")
-        return value
-
-    def choice(self, key: str, allowed: tuple[str, ...]) -> Any:
-        value = self.text(key)
-        if value is not None and value not in allowed:
-            self._complain(key, f"is '{value}'{_nearest(value, allowed)}; choose from {', '.join(allowed)}")
-        return value
-
-    def whole(self, key: str, *, least: int) -> int | None:
-        value = self._entry.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            self._complain(key, f"must be a whole number of at least {least}, not {value!r}")
-        return value
-
-    def number(
-        self,
-        key: str,
-        *,
-        least: float | None = None,
-        most: float | None = None,
-        above: float | None = None,
-        below: float | None = None,
-    ) -> float | None:
-        value = self._entry.get(key)
-        if value is None:
-            return None
-        limits = [
-            *([f"at least {least:g}"] if least is not None else []),
-            *([f"above {above:g}"] if above is not None else []),
-            *([f"at most {most:g}"] if most is not None else []),
-            *([f"below {below:g}"] if below is not None else []),
-        ]
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        fits = fits and (least is None or value >= least) and (most is None or value <= most)
-        if not (fits and (above is None or value > above) and (below is None or value < below)):
-            self._complain(key, f"must be a number {' and '.join(limits)}, not {value!r}")
-        return float(value)
-
-    def pair(self, key: str) -> tuple[float, float] | None:
-        value = self._entry.get(key)
-        if value is None:
-            return None
-        numbers = isinstance(value, list) and all(
-            isinstance(x, (int, float)) and not isinstance(x, bool) for x in value
-        )
-        if not (
-            numbers and len(value) == 2 and math.isfinite(value[0]) and math.isfinite(value[1]) and value[0] < value[1]
-        ):
-            self._complain(key, f"must be two numbers, the lower first, as [0, 1], not {value!r}")
-        return float(value[0]), float(value[1])
-
-    def date(self, key: str) -> dt.date:
-        value = self._entry[key]
-        if isinstance(value, str):
-            try:
-                value = dt.date.fromisoformat(value)
-            except ValueError:
-                self._complain(key, f"is no date: {value!r}; write it as 2030-12-31")
-        # A datetime is a date too, but at which hour of which zone a waiver ends nobody could tell.
-        if isinstance(value, dt.datetime) or not isinstance(value, dt.date):
-            self._complain(key, f"must be a date as 2030-12-31, not {value!r}")
-        return value
-
-
 def _default_id(kind: str, entry: Mapping[str, Any]) -> str:
     parts = [
         kind,
         *(str(entry[key]) for key in ("norm", "epsilon", "sigma", "percentile", "statistic") if key in entry),
     ]
     return "-".join([*parts, *([f"class-{entry['class']}"] if "class" in entry else [])])
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean '{found[0]}'?)" if found else ""
