@@ -120,7 +120,7 @@ def accuracy_curves(entry: BoundsEntry, epsilons: Sequence[float]) -> Markup:
 
 def layers(entries: Sequence[LayerBounds]) -> Markup:
     """Certified kappa at every layer's input, on a logarithmic axis."""
-    rows = [(f"{one.node} ({one.op})", one.kappa_certified) for one in entries]
+    rows = [(one.node, one.kappa_certified) for one in entries]
     return _lollipops(rows, "certified kappa at the layer's input", "one")
 
 
@@ -134,7 +134,7 @@ def _lollipops(rows: Sequence[tuple[str, float | None]], label: str, color: str)
     low, high = (min(known), max(known)) if known else (0.1, 1.0)
     # Whole decades, so that there are at least two ticks.
     low, high = 10.0 ** math.floor(math.log10(low) - 1e-9), 10.0 ** math.ceil(math.log10(high) + 1e-9)
-    names, row_height = 165.0, 24.0
+    names, row_height = 180.0, 24.0
     height = row_height * len(rows) + 42.0
     x = Scale(low, high, names, WIDTH - 52.0, log=True)
     parts = []
@@ -145,7 +145,7 @@ def _lollipops(rows: Sequence[tuple[str, float | None]], label: str, color: str)
         ]
     for position, (name, value) in enumerate(rows):
         y = 16.0 + position * row_height
-        parts.append(text(names - 10, y + 4, _clipped(name, 23), anchor="end"))
+        parts.append(text(names - 10, y + 4, _clipped(name, 20), anchor="end"))
         if not value:
             parts.append(text(names + 6, y + 4, "none", class_="quiet"))
             continue
@@ -161,7 +161,7 @@ def _lollipops(rows: Sequence[tuple[str, float | None]], label: str, color: str)
             ),
             text(x(value) + 10, y + 4, significant(value, 3)),
         ]
-    parts.append(text(names, height - 3, f"{label} (logarithmic)", class_="quiet"))
+    parts.append(text(WIDTH - 8, height - 3, f"{label}, log scale", anchor="end", class_="quiet"))
     least = min(((v, name) for name, v in rows if v), default=(0.0, "none"))
     return drawing(WIDTH, height, parts, f"{label}, for {len(rows)} layers; least {least[0]:.3g} at {least[1]}")
 
