@@ -1,7 +1,7 @@
 """What a gate takes for evidence about changes of the input: certified radii below, adversarial examples above.
 
-Both are seams. A method of certified radii is one entry of ``CERTIFIERS``, a family of attacks one of ``ATTACKS``; the
-gate knows nothing else of them.
+Both are seams: a method of certified radii is a ``Certifier``, a family of attacks an ``Attacker``, and the gate knows
+nothing else of them (``methods`` has those there are).
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from nmcheck.bounds.network import THEOREM_LIPSCHITZ
-from nmcheck.bounds.rounding import CERTIFICATE
-from nmcheck.checks.bounds import NO_ATTACK, timed_bounds
+from nmcheck.checks.bounds import NO_ATTACK
 from nmcheck.checks.case import Case
 from nmcheck.checks.gate.policy import Box, Norm
 from nmcheck.results import LayerBounds
@@ -96,28 +94,6 @@ class Attacker(Protocol):
             seed: of whatever the attack draws.
         """
         ...
-
-
-def lipschitz(case: Case, norm: Norm, box: Box | None, epsilons: Sequence[float]) -> Lowers:
-    """Radii by certified Lipschitz constants, in L2; they hold with and without a box."""
-    from nmcheck.checks.bounds import bounds_entry
-
-    del box, epsilons
-    if norm != "l2":
-        missing = "method 'lipschitz' certifies radii in norm l2 only"
-        return Lowers("lipschitz", (None,) * len(case.images), missing, THEOREM_LIPSCHITZ, CERTIFICATE)
-    timed = timed_bounds(case)
-    layers = bounds_entry(case, timed).layers
-    found, reason = timed.found.radius_certified, timed.found.radius_certified_reason
-    radii = (None,) * len(case.images) if found is None else tuple(float(radius) for radius in found)
-    return Lowers("lipschitz", radii, reason, THEOREM_LIPSCHITZ, CERTIFICATE, layers)
-
-
-CERTIFIERS: Mapping[str, Certifier] = {"lipschitz": lipschitz}
-"""By the name that a policy's ``method`` has."""
-
-ATTACKS: Mapping[str, Attacker] = {}
-"""By name; all of them run, and the nearest example counts."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import numpy as np
 
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.consistency import check_consistency
-from nmcheck.checks.gate.evidence import CERTIFIERS, Lowers
+from nmcheck.checks.gate.evidence import Lowers
 from nmcheck.checks.gate.flip_run import Question, run_flips
+from nmcheck.checks.gate.methods import CERTIFIERS
 from nmcheck.checks.gate.moments_section import MeasuredMoments, measure_moments
 from nmcheck.checks.gate.one_thread import one_thread
 from nmcheck.checks.options import AnalyzeOptions

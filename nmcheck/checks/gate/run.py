@@ -14,7 +14,7 @@ from nmcheck.checks.gate.baseline import check_comparable, compare, read_baselin
 from nmcheck.checks.gate.bounds_section import bounds_section
 from nmcheck.checks.gate.decide import decide, waiver_notes, with_waivers
 from nmcheck.checks.gate.draft import Draft, drafts
-from nmcheck.checks.gate.evidence import ATTACKS, CERTIFIERS, Attacker, Bracket, Certifier, bracket
+from nmcheck.checks.gate.evidence import Attacker, Bracket, Certifier, bracket
 from nmcheck.checks.gate.flip_run import FlipRun, Question, flips_entry, run_flips
 from nmcheck.checks.gate.judge import (
     example_file,
@@ -25,6 +25,7 @@ from nmcheck.checks.gate.judge import (
     judge_moments,
     judge_radius,
 )
+from nmcheck.checks.gate.methods import ATTACKS, CERTIFIERS
 from nmcheck.checks.gate.moments_section import MeasuredMoments, asked_for, measure_moments
 from nmcheck.checks.gate.one_thread import one_thread
 from nmcheck.checks.gate.options import GateOptions
