@@ -19,6 +19,7 @@ from nmcheck.cli.analyze import analyze
 from nmcheck.cli.bank import bank
 from nmcheck.cli.bounds import bounds
 from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain, one_line
+from nmcheck.cli.gate import gate
 from nmcheck.cli.inspect import inspect
 from nmcheck.cli.session import SESSION, Session
 
@@ -27,6 +28,7 @@ app.command()(inspect)
 app.command()(analyze)
 app.command()(bounds)
 app.add_typer(bank)
+app.command()(gate)
 
 
 def _show_version(wanted: bool) -> bool:

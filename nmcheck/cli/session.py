@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from nmcheck.checks.bank_build import BankPlan
     from nmcheck.checks.bank_options import BankOptions
     from nmcheck.checks.bounds_options import BoundsOptions
+    from nmcheck.checks.gate.options import GateOptions
+    from nmcheck.checks.gate.propose import Proposal
+    from nmcheck.checks.gate.run import GateResult
     from nmcheck.checks.options import AnalyzeOptions
     from nmcheck.checks.progress import Progress
     from nmcheck.results.bank import BankInfo, BankVerification
@@ -24,6 +28,8 @@ Bounds = Callable[["BoundsOptions", "Progress"], "Report"]
 Inspect = Callable[["Path"], "Inspection"]
 PlanBank = Callable[["BankOptions", "Progress"], "BankPlan"]
 BuildBank = Callable[["BankPlan", "Progress"], None]
+Gate = Callable[["GateOptions", "Progress"], "GateResult"]
+Propose = Callable[["AnalyzeOptions", "Progress"], "Proposal"]
 
 
 def _analyze(options: AnalyzeOptions, progress: Progress) -> Report:
@@ -85,6 +91,28 @@ def _verify_bank(file: Path, model: Path) -> BankVerification:
     return verify_bank(file, model)
 
 
+def _gate(options: GateOptions, progress: Progress) -> GateResult:
+    import numpy as np
+
+    from nmcheck.checks.gate.run import gate
+
+    with np.errstate(all="ignore"):
+        return gate(options, progress)
+
+
+def _propose(options: AnalyzeOptions, progress: Progress) -> Proposal:
+    import numpy as np
+
+    from nmcheck.checks.gate.propose import propose
+
+    with np.errstate(all="ignore"):
+        return propose(options, progress)
+
+
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
+
+
 @dataclass
 class Session:
     """The state of one run.
@@ -98,6 +126,9 @@ class Session:
         build_bank: what it does then.
         bank_info: the use case behind ``nmcheck bank info``.
         verify_bank: the use case behind ``nmcheck bank verify``.
+        gate: the use case behind ``nmcheck gate``.
+        propose: the use case behind ``nmcheck gate --init``.
+        today: the day waivers are compared with, in UTC.
     """
 
     debug: bool = False
@@ -108,6 +139,9 @@ class Session:
     build_bank: BuildBank = _build_bank
     bank_info: Callable[[Path], BankInfo] = _bank_info
     verify_bank: Callable[[Path, Path], BankVerification] = _verify_bank
+    gate: Gate = _gate
+    propose: Propose = _propose
+    today: Callable[[], dt.date] = _today
 
 
 SESSION: ContextVar[Session] = ContextVar("nmcheck session")

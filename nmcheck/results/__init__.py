@@ -21,6 +21,7 @@ from nmcheck.results.flips import (
     ImageFlips,
     SampledFlips,
 )
+from nmcheck.results.gate import GateBaseline, GateCheck, GateEntry, GateExample, GateWaiver
 from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import (
     ClassMoments,
@@ -53,6 +54,11 @@ __all__ = [
     "EstimatedFlips",
     "FlipEntry",
     "FloorEntry",
+    "GateBaseline",
+    "GateCheck",
+    "GateEntry",
+    "GateExample",
+    "GateWaiver",
     "ImageFlipEstimate",
     "ImageFlips",
     "IteratedStep",

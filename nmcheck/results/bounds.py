@@ -65,6 +65,7 @@ class RadiusEntry(Record):
         certified: whether each radius is a proven lower bound.
         theorem: the statement behind the radii.
         seconds_per_sample: wall time per image, work done once for the model included.
+        seconds_per_sample_reason: why it is not stated.
     """
 
     mean: float | None
@@ -76,7 +77,8 @@ class RadiusEntry(Record):
     images: int
     certified: bool
     theorem: str
-    seconds_per_sample: float
+    seconds_per_sample: float | None
+    seconds_per_sample_reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +129,7 @@ class AttackEntry(Record):
         median_reason: why there is none.
         success_rate: share of the correctly classified images it succeeded on.
         seconds_per_sample: wall time per image.
+        seconds_per_sample_reason: why it is not stated.
         class_changes: which classes the adversarial examples are, by the class predicted without a change, ascending.
     """
 
@@ -135,7 +138,8 @@ class AttackEntry(Record):
     median: float | None
     median_reason: str | None = None
     success_rate: float
-    seconds_per_sample: float
+    seconds_per_sample: float | None
+    seconds_per_sample_reason: str | None = None
     class_changes: tuple[ClassChanges, ...] = ()
 
 

@@ -251,7 +251,9 @@ class MomentEntry(Record):
         flips: flip probabilities by class and image, and the confusion matrix; null without a covariance.
         flips_reason: why there are none.
         seconds_per_input: wall time of the engine per image, without the reference.
+        seconds_per_input_reason: why it is not stated.
         forward_passes_per_input: the same in units of one forward pass of one image.
+        forward_passes_per_input_reason: why it is not stated.
     """
 
     sigma_pixel: float
@@ -268,5 +270,7 @@ class MomentEntry(Record):
     overall: OverallMoments
     flips: EstimatedFlips | None
     flips_reason: str | None = None
-    seconds_per_input: float
-    forward_passes_per_input: float
+    seconds_per_input: float | None
+    seconds_per_input_reason: str | None = None
+    forward_passes_per_input: float | None
+    forward_passes_per_input_reason: str | None = None
