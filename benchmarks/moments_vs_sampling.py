@@ -27,7 +27,6 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from nmcheck.checks.draws import noise_draws
 from nmcheck.checks.engines import MOMENTS
 from nmcheck.data import read_data, select, to_model_layout
 from nmcheck.execute.program import Program
@@ -116,7 +115,10 @@ class Bench:
             found[f"propagate, {samples} samples"] = lambda x, s, seed, n=samples: self.propagated(x, s, seed, n)
         found["propagate, second order"] = lambda x, s, seed: self.propagated(x, s, seed, 128, second_order=True)
         for samples in (500, 1000, 4000):
-            found[f"control variate, {samples}"] = lambda x, s, seed, n=samples: self.sampled(x, s, seed, n)
+            found[f"linear control variate, {samples}"] = lambda x, s, seed, n=samples: self.sampled(
+                x, s, seed, n, bends=False
+            )
+            found[f"control variate, {samples}"] = lambda x, s, seed, n=samples: self.sampled(x, s, seed, n, bends=True)
         for samples in (1000, 10000):
             found[f"plain sampling, {samples}"] = lambda x, s, seed, n=samples: self.plainly(x, s, seed, n)
         return {
@@ -132,7 +134,7 @@ class Bench:
     def averaged(self, x: Tensor, sigma: float, seed: int) -> Found:
         assert self.two_stage is not None
         noise = GaussianInput(x.double().flatten(), sigma)
-        draws = noise_draws(noise, 8, seed).reshape(-1, *self.shape)
+        draws = noise.draws(8, seed).reshape(-1, *self.shape)
         model = AveragedLinearizer(self.two_stage).at(x.double(), draws)
         moments = MOMENTS["two-stage"](model, noise, gram_matrix(model.inner))
         return self.gaussian(x, moments.mean, moments.variance, moments.covariance)
@@ -152,12 +154,19 @@ class Bench:
         flip = float("nan") if covariance is None else gaussian_flip_probability(mean, covariance, label)
         return Found(mean, variance, flip)
 
-    def sampled(self, x: Tensor, sigma: float, seed: int, samples: int) -> Found:
+    def sampled(self, x: Tensor, sigma: float, seed: int, samples: int, *, bends: bool) -> Found:
         label = int(self.program(x[None])[0].argmax())
-        run = self.program.function(self.program.graph.input, self.program.graph.logits)
-        slope = jacobian(lambda u: run(u.reshape(self.shape)), x.flatten())[1]
         noisy = GaussianInput(x.flatten(), sigma)
-        found = control_variate(self.run, noisy, slope, pairs=samples // 2, label=label, seed=seed)
+        if bends:
+            moved = propagate(self.steps, noisy, samples=16, seed=seed + 1_000_000)
+            slope, surrogate = moved.jacobian, moved.surrogate
+        else:
+            run = self.program.function(self.program.graph.input, self.program.graph.logits)
+            slope, surrogate = jacobian(lambda u: run(u.reshape(self.shape)), x.flatten())[1], None
+        found = control_variate(
+            self.run, noisy, slope, pairs=samples // 2, label=label, seed=seed,
+            bends=None if surrogate is None else surrogate.bends,
+        )  # fmt: skip
         return Found(found.mean, found.variance, found.flips / found.flip_trials)
 
     def plainly(self, x: Tensor, sigma: float, seed: int, samples: int) -> Found:
@@ -166,17 +175,18 @@ class Bench:
         return Found(found.mean, found.variance, found.flips / found.flip_trials)
 
     def reference(self, sigma: float, samples: int, cache: Path) -> dict[str, Tensor]:
-        """Control variate with the averaged derivative, image by image; kept in the cache."""
+        """Control variate with the averaged derivative and bends, image by image; kept in the cache."""
         key = sha256(self.model.read_bytes() + self.images.numpy().tobytes()).hexdigest()[:12]
         path = cache / f"{key}-{sigma}-{len(self.images)}-{samples}.pt"
         if path.exists():
             return torch.load(path)
         rows: dict[str, list[Tensor]] = {"mean": [], "mean_se": [], "variance": [], "variance_se": [], "flip": []}
         for number, x in enumerate(self.images):
-            slope = propagate(self.steps, GaussianInput(x.flatten(), sigma), samples=16).jacobian
+            moved = propagate(self.steps, GaussianInput(x.flatten(), sigma), samples=16, seed=10_000_000 + number)
             found = control_variate(
-                self.run, GaussianInput(x.flatten(), sigma), slope,
+                self.run, GaussianInput(x.flatten(), sigma), moved.jacobian,
                 pairs=samples // 2, label=self.labels[number], seed=10_000_000 + number,
+                bends=None if moved.surrogate is None else moved.surrogate.bends,
             )  # fmt: skip
             for name in ("mean", "mean_se", "variance", "variance_se"):
                 rows[name].append(getattr(found, name))

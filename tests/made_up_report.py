@@ -59,6 +59,7 @@ def propagation_entry() -> PropagationEntry:
         random=True,
         samples=128,
         mean_correction_sd=0.012,
+        mean_correction_error_sd=0.0045,
         variance_error=0.0123,
         direction_error_sd=0.0123,
         linearized=(LinearizedNode(node="node_LRN_7", what="a local response normalization"),),

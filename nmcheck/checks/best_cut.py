@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor
 
 from nmcheck.checks.case import Case
-from nmcheck.checks.draws import noise_draws
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.progress import Progress
 from nmcheck.checks.seeds import Purpose, noise_seed
@@ -85,7 +84,7 @@ def _trial(case: Case, options: AnalyzeOptions, row: int, level: int) -> _Trial:
     x = GaussianInput(image.flatten(), options.sigmas[level], case.structure)
 
     def draws(count: int, purpose: Purpose) -> Tensor:
-        return noise_draws(x, count, noise_seed(options.seed, purpose, index, level)).reshape(-1, *image.shape)
+        return x.draws(count, noise_seed(options.seed, purpose, index, level)).reshape(-1, *image.shape)
 
     noisy = image + draws(DRAWS, Purpose.CUT)
     logits = case.double(noisy)

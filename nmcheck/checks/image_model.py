@@ -8,7 +8,6 @@ from torch import Tensor
 
 from nmcheck.affine import AffineReluAffine
 from nmcheck.checks.case import Case
-from nmcheck.checks.draws import noise_draws
 from nmcheck.linearize.jacobian import jacobian
 from nmcheck.linearize.linearizer import Linearizer
 from nmcheck.moments.affine_relu_affine import gram_matrix
@@ -46,7 +45,7 @@ class ImageModel:
         if linearizer is None or image is None or (self._affine is not None and not linearizer.depends_on_noise):
             return
         start = time.perf_counter()
-        draws = noise_draws(x, self._pairs, seed)
+        draws = x.draws(self._pairs, seed)
         self._affine = linearizer.at(image, draws.reshape(-1, *image.shape))
         if self._gram is None or not linearizer.inner_is_constant:
             self._gram = gram_matrix(self._affine.inner, x.structure)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nmcheck.checks.bank_engine import BankEngine
 from nmcheck.checks.case import Case
@@ -98,7 +99,8 @@ def run_moments(
     """Run every engine and the reference at every image and noise level.
 
     The reference's control variate takes the best derivative at hand: the one averaged over the noise if moments are
-    propagated, else that of the model around the cut, else the one at the image.
+    propagated, and then the bends of the propagation, too; else that of the model around the cut, else the one at the
+    image.
 
     Args:
         case: the network, the images and what the noise is like.
@@ -123,7 +125,7 @@ def run_moments(
             of_image.expect(x, noise_seed(options.seed, Purpose.AVERAGING, position, level))
             if linearizer is not None and not of_image.gram.isfinite().all():
                 raise infinite_outputs(case, sigma)
-            slope = None
+            slope, surrogate = None, None
             for name in plan.engines:
                 start = time.perf_counter()
                 run = engines[sigma, name]
@@ -149,8 +151,10 @@ def run_moments(
                     found = LogitMoments(moved.mean.to(flat), covariance.diagonal(), covariance)
                     _check_finite(case, sigma, found)
                     run.add(found, label, time.perf_counter() - start)
-                    run.propagated.append(moved)
                     slope = moved.jacobian.to(flat)
+                    surrogate = None if steps is None else steps.bends_of(moved)
+                    # What it holds of every value would add up over the images.
+                    run.propagated.append(replace(moved, surrogate=None))
             seed = noise_seed(options.seed, Purpose.REFERENCE, position, level)
             references[sigma].append(
                 sample_reference(
@@ -161,6 +165,7 @@ def run_moments(
                     samples=counts[sigma],
                     label=label,
                     seed=seed,
+                    surrogate=surrogate,
                 )
             )
         advance(1)
@@ -192,6 +197,11 @@ class _Steps:
     def input_of(self, x: GaussianInput) -> GaussianInput:
         """The input in that precision."""
         return GaussianInput(x.mean.to(self.dtype), x.sigma, x.structure)
+
+    def bends_of(self, found: Propagated) -> Callable[[Tensor], Tensor] | None:
+        """From noise in any precision to what the network's bends make of it."""
+        surrogate = found.surrogate
+        return None if surrogate is None else lambda noise: surrogate.bends(noise.to(self.dtype))
 
 
 def _steps(case: Case, network: SampledNetwork) -> _Steps:

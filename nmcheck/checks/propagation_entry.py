@@ -44,7 +44,8 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
         samples_reason=None if sampled_errors else PAIRED,
         variance_error=float(np.sqrt(np.mean(sampled_errors))) if sampled_errors else None,
         variance_error_reason=None if sampled_errors else PAIRED,
-        mean_correction_sd=float(np.sqrt(np.mean([_correction(one) for one in found]))),
+        mean_correction_sd=_over_images([one.correction for one in found], found),
+        mean_correction_error_sd=_over_images([one.correction_error for one in found], found),
         direction_error_sd=error,
         direction_error_sd_reason=reason,
         linearized=tuple(LinearizedNode(node=node, what=what) for node, what in linearized_reasons(case.graph).items()),
@@ -55,7 +56,10 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
     )
 
 
-def _correction(one: Propagated) -> float:
-    """Mean square over the logits, in units of their variances."""
-    variance = one.covariance.diagonal()
-    return float((one.correction.square() / variance.clamp(min=torch.finfo(variance.dtype).tiny)).mean())
+def _over_images(means: Sequence[torch.Tensor], found: Sequence[Propagated]) -> float:
+    """Root mean square over images and logits, in units of the logits' own standard deviations."""
+    squares: list[float] = []
+    for mean, one in zip(means, found, strict=True):
+        variance = one.covariance.diagonal()
+        squares.append(float((mean.square() / variance.clamp(min=torch.finfo(variance.dtype).tiny)).mean()))
+    return float(np.sqrt(np.mean(squares)))

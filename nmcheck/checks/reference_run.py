@@ -31,11 +31,23 @@ def sample_reference(
     samples: int,
     label: int,
     seed: int,
+    surrogate: Callable[[Tensor], Tensor] | None = None,
 ) -> ReferenceMoments:
-    """The logits' moments by the sampler asked for; ``slope`` is the derivative it takes for a control variate."""
+    """The logits' moments by the sampler asked for.
+
+    Args:
+        options: which sampler.
+        network: what is sampled.
+        slope: the derivative it takes for a control variate.
+        x: the input's distribution.
+        samples: how many.
+        label: the class that flips are counted against.
+        seed: of the noise.
+        surrogate: from noise to the bends it takes for another (``control_variate``); None for none.
+    """
     if options.reference == "plain":
         return plain(network.evaluate, x, samples=samples, label=label, seed=seed)
-    return control_variate(network.evaluate, x, slope, pairs=samples // 2, label=label, seed=seed)
+    return control_variate(network.evaluate, x, slope, pairs=samples // 2, label=label, seed=seed, bends=surrogate)
 
 
 def sampled_moments(references: Iterable[ReferenceMoments]) -> SampledMoments:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.normal import normal_cdf, relu_of_shifted_normal
-from nmcheck.moments.propagation.elementwise import Response, piecewise_linear, smooth
+from nmcheck.moments.propagation.elementwise import Moments, piecewise_linear, smooth
 from nmcheck.moments.relu import deviation, standardized
 from nmcheck.steps import (
     AffineStep,
@@ -109,7 +109,7 @@ def _pass(step: Step, given: Sequence[_Independent], generator: torch.Generator)
             raise TypeError(f"no rule for a {type(step).__name__}")
 
 
-def _answer(value: _Independent, rule: Response) -> _Independent:
+def _answer(value: _Independent, rule: Moments) -> _Independent:
     return _Independent(rule.mean, rule.gate**2 * value.variance + rule.excess)
 
 

@@ -137,3 +137,16 @@ class GaussianInput:
     mean: Float[Tensor, " n"]
     sigma: float | Float[Tensor, ""]
     structure: NoiseStructure = field(default_factory=Isotropic)
+
+    def draws(self, count: int, seed: int) -> Float[Tensor, "count n"]:
+        """Independent e ~ N(0, sigma^2 S), drawn in float64 on the processor and the same on every device.
+
+        Args:
+            count: how many, a row each.
+            seed: of the generator.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        normals = torch.randn(
+            count, self.structure.directions(self.mean.numel()), generator=generator, dtype=torch.float64
+        )
+        return self.sigma * self.structure.noise(normals.to(self.mean))

@@ -1,9 +1,9 @@
 """Sampled moments of a network's outputs under Gaussian input noise, with standard errors: the reference.
 
-``control_variate`` draws antithetic pairs mu +- e and uses the Jacobian at mu as a linear control variate; ``plain`` is
-ordinary Monte Carlo. Both are unbiased, keep no more than a batch, reproduce for a seed, and draw the same noise for
-every batch size: each noise vector is one fixed call of a float64 generator on the CPU, cast to the input's type
-afterwards.
+``control_variate`` draws antithetic pairs mu +- e and uses a Jacobian as a linear control variate and, for the mean,
+what the network's bends add to it (``propagation.surrogate``); ``plain`` is ordinary Monte Carlo. Both are unbiased,
+keep no more than a batch, reproduce for a seed, and draw the same noise for every batch size: each noise vector is one
+fixed call of a float64 generator on the CPU, cast to the input's type afterwards.
 """
 
 from __future__ import annotations
@@ -68,18 +68,20 @@ def control_variate(
     pairs: int,
     label: int,
     seed: int,
+    bends: Callable[[Tensor], Tensor] | None = None,
     batch_size: int = 512,
     confidence: float = 0.95,
 ) -> ReferenceMoments:
     """Antithetic pairs with a linear control variate.
 
-    With p = (f+ + f-)/2, o = (f+ - f-)/2, g = J e and v_g = sigma^2 J S J' (per output): the mean is mean(p), in which
-    the linear control cancels by itself; the variance is the mean of
+    With p = (f+ + f-)/2, o = (f+ - f-)/2, g = J e and v_g = sigma^2 J S J' (per output): the mean is that of
+    p - a q, in which the linear control has cancelled by itself, with q the bends averaged over the pair, E q = 0, and
+    a = Cov(p, q)/Var q fitted on the other half of the pairs, so that it stays unbiased; the variance is the mean of
 
         c_k = M/(M-1) (p_k - mean p)^2 + o_k^2 - beta^2 (g_k^2 - v_g),
 
-    whose beta = sum(o g)/sum(g^2) is fitted on the other half of the pairs, so that it stays unbiased. Standard errors
-    are sd(p)/sqrt(M) and sd(c)/sqrt(M). Any J is valid; a better one only narrows the error.
+    whose beta = sum(o g)/sum(g^2) is fitted on the other half as well. Standard errors are sd(p - a q)/sqrt(M) and
+    sd(c)/sqrt(M). Any J and any q of mean zero are valid; better ones only narrow the errors.
 
     Args:
         evaluate: the network.
@@ -88,6 +90,7 @@ def control_variate(
         pairs: M, at least 250; the network is evaluated 2 M times.
         label: the class that flips are counted against.
         seed: of the noise. Give every image its own: shared noise would correlate the errors of different images.
+        bends: from noise vectors, a row each, to a q of each output, whose mean is 0; q = 0 if not given.
         batch_size: inputs evaluated at once.
         confidence: of the variance's interval.
 
@@ -107,10 +110,11 @@ def control_variate(
         plus, minus = plus.double(), minus.double()
         p, o = 0.5 * (plus + minus), 0.5 * (plus - minus)
         g = (noise.to(jacobian) @ jacobian.mT).cpu().double()
+        q = torch.zeros_like(p) if bends is None else bends(noise).cpu().double()
         shift = p[0] if shift is None else shift
         first = max(0, min(len(p), half - done))
         for fold, rows in zip(folds, (slice(0, first), slice(first, None)), strict=True):
-            fold.add(p[rows] - shift, o[rows], g[rows])
+            fold.add(p[rows] - shift, o[rows], g[rows], q[rows])
         done += len(p)
     assert shift is not None
     response = x.structure.response(jacobian.double())
@@ -120,9 +124,17 @@ def control_variate(
     terms = [
         fold.terms(mean, other.excess, control, factor) for fold, other in zip(folds, reversed(folds), strict=True)
     ]
-    mean_se = (both.second[:, 0, 0] / (pairs - 1) / pairs).sqrt()
+    even = [fold.even_terms(other.explained) for fold, other in zip(folds, reversed(folds), strict=True)]
+    told = even[0].merged(even[1])
+    mean_se = (told.second[:, 0, 0].clamp_min(0.0) / (pairs - 1) / pairs).sqrt()
     return _moments(
-        shift + mean, mean_se, terms[0].merged(terms[1]), confidence, winners.counts, label=label, samples=2 * pairs
+        shift + told.mean[:, 0],
+        mean_se,
+        terms[0].merged(terms[1]),
+        confidence,
+        winners.counts,
+        label=label,
+        samples=2 * pairs,
     )
 
 
@@ -185,7 +197,7 @@ class _Winners:
 
 
 class _Fold:
-    """Half of the pairs: moments of (p, p^2, r^2, r g, g^2) with r = o - g and p from the first pair's on.
+    """Half of the pairs: moments of (p, p^2, r^2, r g, g^2) and (p, q), with r = o - g and p from the first pair's on.
 
     r stands for o because o^2 - beta^2 g^2 = r^2 + 2 r g + (1 - beta^2) g^2 loses no digits where the network is nearly
     linear.
@@ -193,15 +205,20 @@ class _Fold:
 
     def __init__(self) -> None:
         self._moments: JointMoments | None = None
+        self._even: JointMoments | None = None
         self._rg: Tensor | float = 0.0
         self._gg: Tensor | float = 0.0
 
-    def add(self, p: Float[Tensor, "m d"], o: Float[Tensor, "m d"], g: Float[Tensor, "m d"]) -> None:
+    def add(
+        self, p: Float[Tensor, "m d"], o: Float[Tensor, "m d"], g: Float[Tensor, "m d"], q: Float[Tensor, "m d"]
+    ) -> None:
         if not len(p):
             return
         r = o - g
         batch = JointMoments.of(torch.stack([p, p**2, r**2, r * g, g**2], dim=2))
         self._moments = batch if self._moments is None else self._moments.merged(batch)
+        even = JointMoments.of(torch.stack([p, q], dim=2))
+        self._even = even if self._even is None else self._even.merged(even)
         self._rg = self._rg + (r * g).sum(dim=0)
         self._gg = self._gg + (g**2).sum(dim=0)
 
@@ -209,6 +226,22 @@ class _Fold:
     def moments(self) -> JointMoments:
         assert self._moments is not None
         return self._moments
+
+    @property
+    def even(self) -> JointMoments:
+        assert self._even is not None
+        return self._even
+
+    @property
+    def explained(self) -> Float[Tensor, " d"]:
+        """Least-squares slope of p on q; 0 where q never moves."""
+        square = self.even.second[:, 1, 1]
+        return torch.where(square > 0, self.even.second[:, 0, 1] / torch.where(square > 0, square, 1.0), 0.0)
+
+    def even_terms(self, explained: Float[Tensor, " d"]) -> JointMoments:
+        """Of p - explained q."""
+        weights = torch.stack([torch.ones_like(explained), -explained], dim=1)
+        return self.even.combined(weights, torch.zeros_like(explained))
 
     @property
     def excess(self) -> Float[Tensor, " d"]:

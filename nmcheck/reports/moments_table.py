@@ -66,7 +66,8 @@ def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
             f"propagate at sigma {level(entry.sigma_pixel)}: what is not linear in the noise is told by "
             f"{way.samples:,} noisy inputs an image; relative standard error of its variances from that: "
             f"{significant(way.variance_error, 2)}. They moved the means by {significant(way.mean_correction_sd, 2)} "
-            "of a logit's own standard deviation."
+            f"of a logit's own standard deviation; standard error of a mean told by them alone: "
+            f"{significant(way.mean_correction_error_sd, 2)}."
         )
         for entry, way in found
         if way.samples is not None

@@ -32,7 +32,8 @@ class ReferenceEntry(Record):
     """The Monte Carlo run an engine is measured against.
 
     Attributes:
-        method: ``control-variate`` (antithetic pairs with the linear part as control) or ``plain``.
+        method: ``control-variate`` (antithetic pairs with the linear part as control and, where moments are
+            propagated, the bends of nonlinear steps for the mean) or ``plain``.
         n: noise samples per image.
         pilot: noise samples per image of the pilot run that n was chosen by, which are used for nothing else; 0 where
             n was asked for.
@@ -197,6 +198,8 @@ class PropagationEntry(Record):
         variance_error_reason: why there is none.
         mean_correction_sd: by how much the samples moved the means, in units of each logit's own standard deviation by
             the engine; root mean square over images and logits. 0 where they found nothing beyond chance.
+        mean_correction_error_sd: standard error of the means as the samples alone tell them, in the same units: what
+            they could not have seen of a bias. 0 where the means are exact.
         direction_error_sd: standard error of the means from random directions, in units of each logit's own standard
             deviation; root mean square over images and logits, from the difference of two halves.
         direction_error_sd_reason: why there is none.
@@ -211,6 +214,7 @@ class PropagationEntry(Record):
     variance_error: float | None
     variance_error_reason: str | None = None
     mean_correction_sd: float
+    mean_correction_error_sd: float
     direction_error_sd: float | None
     direction_error_sd_reason: str | None = None
     linearized: tuple[LinearizedNode, ...]

@@ -15,7 +15,6 @@ from nmcheck.checks import best_cut
 from nmcheck.checks.analyze import analyze
 from nmcheck.checks.best_cut import DRAWS, INFINITE, NEAR, UNMOVED, cut_errors
 from nmcheck.checks.case import Case, open_case
-from nmcheck.checks.draws import noise_draws
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import plan_moments
 from nmcheck.checks.progress import SilentProgress
@@ -71,9 +70,9 @@ def test_errors_are_those_of_the_model_with_its_matrices(options: AnalyzeOptions
             image, index = case.images[row], int(case.positions[row])
             x = GaussianInput(image.flatten(), sigma)
             seeds = [noise_seed(0, purpose, index, level) for purpose in (Purpose.AVERAGING, Purpose.CUT)]
-            network = made.at(image, noise_draws(x, 2, seeds[0]).reshape(2, *image.shape))
+            network = made.at(image, x.draws(2, seeds[0]).reshape(2, *image.shape))
             missed = moved = 0.0
-            for e in noise_draws(x, DRAWS, seeds[1]):
+            for e in x.draws(DRAWS, seeds[1]):
                 there = case.double((x.mean + e).reshape(1, *image.shape))[0]
                 missed += float((network(x.mean + e) - there).square().sum())
                 moved += float((there - case.double(image[None])[0]).square().sum())
@@ -229,9 +228,9 @@ def test_draws_have_the_covariance_asked_for() -> None:
         (Factored(factor), factor.mT @ factor),
         (Diagonal(torch.tensor([1.0, 0.0, 3.0]).double()), torch.diag(torch.tensor([1.0, 0.0, 9.0]).double())),
     ):
-        draws = noise_draws(GaussianInput(mean, 0.5, structure), 40_000, seed=3)
+        draws = GaussianInput(mean, 0.5, structure).draws(40_000, seed=3)
         torch.testing.assert_close(draws.mT.cov(), 0.25 * wanted, rtol=0.05, atol=0.02)
-        assert torch.equal(draws, noise_draws(GaussianInput(mean, 0.5, structure), 40_000, seed=3))
+        assert torch.equal(draws, GaussianInput(mean, 0.5, structure).draws(40_000, seed=3))
 
 
 def test_taylors_moments_do_not_depend_on_the_averaging(options: AnalyzeOptions, tmp_path: Path) -> None:

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from nmcheck.moments.propagation.elementwise import piecewise_linear, smooth
+from nmcheck.moments.propagation.elementwise import Moments, piecewise_linear, smooth
 from nmcheck.moments.propagation.hermite import relu_hermite, relu_residual, smooth_hermite
-from nmcheck.moments.propagation.value import Bend, Passed, Value
+from nmcheck.moments.propagation.value import Bend, Bends, Passed, Response, Value
 from nmcheck.moments.relu import deviation, standardized
 from nmcheck.steps import PiecewiseLinearStep, SmoothStep
 
 
 def activation(step: PiecewiseLinearStep | SmoothStep, value: Value) -> Passed:
     """E f for the mean, the gate E f' for tangents."""
-    variance = value.variance()
+    linear_variance = value.tangents.variance()
+    variance = linear_variance + value.residual_variance()
     sd = deviation(variance)
-    if isinstance(step, PiecewiseLinearStep):
-        rule = piecewise_linear(step, value.mean, sd)
-    else:
-        rule = smooth(step, value.mean, sd)
-    actual = torch.func.vmap(step.function)(value.actual)
-    output = Value(rule.mean, value.tangents.scaled(rule.gate), value.linear * rule.gate, actual)
+    rule = _rule(step, value.mean, sd)
+    function = torch.func.vmap(step.function)
+    # Of the linear response alone, which is what the bend is a function of.
+    alone = None if value.response.told is Bends.NONE else _rule(step, value.mean, deviation(linear_variance))
+
+    def respond(given: Sequence[Response]) -> tuple[Response, ...]:
+        (one,) = given
+        linear = one.linear * rule.gate
+        if alone is None:
+            return (one.passed_on(linear),)
+        bent = one.bent(lambda u: function(value.mean + u), alone.mean, alone.gate)
+        return (one.passed_on(linear, None if one.bend is None else rule.gate * one.bend, bent),)
+
+    (response,) = respond([value.response])
+    output = Value(rule.mean, value.tangents.scaled(rule.gate), response, function(value.actual))
 
     def pull(cotangents: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (cotangents[0] * rule.gate,)
@@ -31,10 +41,17 @@ def activation(step: PiecewiseLinearStep | SmoothStep, value: Value) -> Passed:
     return Passed(
         (output,),
         pull,
+        respond,
         rule.excess,
         rule.gate**2 * variance + rule.excess,
         _kinks(step, value, sd) if isinstance(step, PiecewiseLinearStep) else (_curve(step, value, sd, rule.excess),),
     )
+
+
+def _rule(step: PiecewiseLinearStep | SmoothStep, mean: Tensor, sd: Tensor) -> Moments:
+    if isinstance(step, PiecewiseLinearStep):
+        return piecewise_linear(step, mean, sd)
+    return smooth(step, mean, sd)
 
 
 def _kinks(step: PiecewiseLinearStep, value: Value, sd: Tensor) -> tuple[Bend, ...]:

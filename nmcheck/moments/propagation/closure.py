@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nmcheck.moments.relu import deviation
 from nmcheck.steps import (
     AffineStep,
     LinearizedStep,
@@ -54,16 +55,17 @@ def _is_exact(step: Step) -> bool:
 def mean_correction(shift: Float[Tensor, " d"], covariance: Float[Tensor, "d d"], samples: int) -> Float[Tensor, " d"]:
     """The part of the samples' mean shift that is worth believing.
 
-    Each sample's output less its linear response has the true mean as its expectation, so the shift from the propagated
-    mean, averaged over n samples, estimates the closure's bias without bias, with the residual's covariance C over n.
+    Each sample's output less its response (``value``), of mean zero, has the true mean as its expectation, so the shift
+    from the propagated mean, averaged over n samples, estimates the closure's bias without bias, with the covariance C
+    of what the response leaves, over n.
     Where the bias is small, that noise is larger than what it mends. As by James and Stein (1961) the shift is shrunk:
     by the factor 1 - q/|shift|^2, and to nothing below, where q = (tr C + MEAN_DOUBT sqrt(2 tr C^2))/n is what
     |shift|^2 hardly exceeds by chance (its mean under no bias, and ``MEAN_DOUBT`` of its standard deviations). With
     more samples the factor tends to 1 wherever there is a bias, and the mean to the true one.
 
     Args:
-        shift: mean over samples of output less linear response, less the propagated mean.
-        covariance: C, of one sample's residual.
+        shift: mean over samples of output less response, less the propagated mean.
+        covariance: C, of one sample's output less response.
         samples: n.
     """
     return _shrunk(shift, covariance / samples, MEAN_DOUBT)
@@ -71,8 +73,10 @@ def mean_correction(shift: Float[Tensor, " d"], covariance: Float[Tensor, "d d"]
 
 def slope_correction(
     linear: Float[Tensor, "n d"], residual: Float[Tensor, "n d"], covariance: Float[Tensor, "d d"]
-) -> Float[Tensor, " d"]:
+) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
     """The factors by which the averaged slopes are too small, less one, as far as the samples are worth believing.
+
+    Returned with their standard errors, which are 0 where nothing was corrected.
 
     A residual that is uncorrelated with the linear response g, as it is for slopes averaged over the noise itself, has
     b = E[g r] / Var g = 0 for every output. The samples' b has the covariance of their products g_i r_i, over
@@ -81,7 +85,7 @@ def slope_correction(
 
     Args:
         linear: g at each of n samples.
-        residual: r, without its mean.
+        residual: r, or what a part of it leaves that is uncorrelated with g; without its mean.
         covariance: of g, known exactly.
     """
     n, variance = len(linear), covariance.diagonal()
@@ -92,7 +96,8 @@ def slope_correction(
     spread = (products - found).mT @ (products - found) / ((n - 1) * n)
     common = _shrunk(found.mean()[None], spread.mean()[None, None], SLOPE_DOUBT)
     apart = torch.eye(len(found), dtype=found.dtype, device=found.device) - 1.0 / len(found)
-    return torch.where(moving, common + _shrunk(apart @ found, apart @ spread @ apart, SLOPE_DOUBT), 0.0)
+    corrected = torch.where(moving, common + _shrunk(apart @ found, apart @ spread @ apart, SLOPE_DOUBT), 0.0)
+    return corrected, torch.where(corrected != 0, deviation(spread.diagonal()), 0.0)
 
 
 def _shrunk(shift: Float[Tensor, " d"], covariance: Float[Tensor, "d d"], doubt: float) -> Float[Tensor, " d"]:

@@ -18,7 +18,7 @@ from nmcheck.steps import PiecewiseLinearStep, SmoothStep
 
 
 @dataclass(frozen=True)
-class Response:
+class Moments:
     """What an elementwise function makes of its input's Gaussians.
 
     Attributes:
@@ -32,7 +32,7 @@ class Response:
     excess: Tensor
 
 
-def piecewise_linear(step: PiecewiseLinearStep, mean: Tensor, sd: Tensor) -> Response:
+def piecewise_linear(step: PiecewiseLinearStep, mean: Tensor, sd: Tensor) -> Moments:
     """Exact for f(x) = f(mu) on a line of slope a, plus jumps d_k relu(x - t_k).
 
     With m_k = (mu - t_k)/s: E f = f(mu) + sum_k d_k s h(-|m_k|); g = a + sum_k d_k Phi(m_k); and the excess is
@@ -53,10 +53,10 @@ def piecewise_linear(step: PiecewiseLinearStep, mean: Tensor, sd: Tensor) -> Res
         # Kinks stand in ascending order, so the later one has the smaller m.
         for other, second in zip(kinks[:index], step.jumps[:index], strict=True):
             excess = excess + 2.0 * jump * second * _shared(m, other)
-    return Response(value, gate, sd**2 * excess.clamp(min=0.0))
+    return Moments(value, gate, sd**2 * excess.clamp(min=0.0))
 
 
-def smooth(step: SmoothStep, mean: Tensor, sd: Tensor) -> Response:
+def smooth(step: SmoothStep, mean: Tensor, sd: Tensor) -> Moments:
     """By quadrature between the kinks (``quadrature``, which says how accurate it is).
 
     The excess is the mean square of f - E f - g (x - mu), which cannot be negative.
@@ -72,7 +72,7 @@ def smooth(step: SmoothStep, mean: Tensor, sd: Tensor) -> Response:
         cross = cross + weight * z * rise
     # E (r - v - g s z)^2 with r = f - f(mu), v = E r, E z = 0, E z^2 = 1.
     excess = square - value**2 - 2.0 * gate * sd * cross + (gate * sd) ** 2
-    return Response(center + value, gate, excess.clamp(min=0.0))
+    return Moments(center + value, gate, excess.clamp(min=0.0))
 
 
 def _shared(a: Tensor, b: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nmcheck.moments.propagation.tangents import batched, pushed
-from nmcheck.moments.propagation.value import Passed, Pull, Value
+from nmcheck.moments.propagation.value import Passed, Pull, Response, Value, pushed_responses
 from nmcheck.steps import AffineStep, LinearizedStep
 
 
@@ -25,7 +25,11 @@ def first_order(step: AffineStep | LinearizedStep, values: Sequence[Value]) -> P
         return torch.func.jvp(step.function, means, rows)[1]
 
     tangents = pushed([value.tangents for value in values], step.locality, push)
-    linear = batched(push)(*(value.linear for value in values))
+
+    def respond(given: Sequence[Response]) -> tuple[Response, ...]:
+        return pushed_responses(given, push)
+
+    responses = respond([value.response for value in values])
     actual = batched(step.function)(*(value.actual for value in values))
     # An Expand makes views in which elements share memory, of which torch takes no derivatives.
     centers = tuple(one.contiguous() for one in step.function(*means))
@@ -35,8 +39,8 @@ def first_order(step: AffineStep | LinearizedStep, values: Sequence[Value]) -> P
             center + (sample - center - shift).mean(dim=0)
             for center, sample, shift in zip(centers, actual, moved, strict=True)
         )
-    outputs = zip(centers, tangents, linear, actual, strict=True)
-    return Passed(tuple(Value(*each) for each in outputs), transposed(step.function, means))
+    outputs = zip(centers, tangents, responses, actual, strict=True)
+    return Passed(tuple(Value(*each) for each in outputs), transposed(step.function, means), respond)
 
 
 def transposed(function: Callable[..., tuple[Tensor, ...]], means: tuple[Tensor, ...]) -> Pull:

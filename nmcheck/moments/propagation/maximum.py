@@ -7,8 +7,9 @@ Of more than two the winners of pairs are compared in turn, each taken as Gaussi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,9 +18,41 @@ from nmcheck.moments.normal import normal_cdf, relu_of_shifted_normal
 from nmcheck.moments.propagation.hermite import relu_hermite, relu_residual
 from nmcheck.moments.propagation.linear import transposed
 from nmcheck.moments.propagation.tangents import CHUNK, Coloring, Tangents, batched, pushed
-from nmcheck.moments.propagation.value import Bend, Passed, Value
+from nmcheck.moments.propagation.value import Bend, Bends, Passed, Response, Value, pushed_responses
 from nmcheck.moments.relu import deviation, standardized
 from nmcheck.steps import MaximumStep
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Of two contenders a and b, frozen for responses to other noise.
+
+    Attributes:
+        difference: E a - E b.
+        gate: how much of a is in the larger one, on average.
+        linear_sd: standard deviation of the linear response of a - b.
+    """
+
+    difference: Tensor
+    gate: Tensor
+    linear_sd: Tensor
+
+    def larger(self, a: Response, b: Response) -> Response:
+        """The larger one's response: b + relu(a - b) bends at the linear response of a - b."""
+        linear = torch.lerp(b.linear, a.linear, self.gate.expand_as(a.linear))
+        if a.told is Bends.NONE:
+            return a.passed_on(linear)
+        apart = a.passed_on(a.linear - b.linear)
+        z = standardized(self.difference, self.linear_sd)
+        rise = self.linear_sd * relu_of_shifted_normal(torch.where(z > 0, -z, z))
+        bends = (None if one is None else part * one for one, part in ((a.bend, self.gate), (b.bend, 1.0 - self.gate)))
+        return a.passed_on(linear, *bends, apart.bent(self._rise, rise, normal_cdf(z)))
+
+    def _rise(self, u: Tensor) -> Tensor:
+        """relu(d + u) - relu(d), without the difference of two huge numbers that a tap in the padding makes of it."""
+        return torch.where(self.difference > 0, torch.maximum(u, -self.difference), (self.difference + u).clamp(min=0))
 
 
 @dataclass(frozen=True)
@@ -29,7 +62,7 @@ class _Contender:
     Attributes:
         mean: its mean.
         rows: its tangents.
-        linear: its linear response to each sample's noise.
+        response: to each sample's noise.
         actual: itself at each sample.
         injected: variance that comparisons added.
         shares: how much of each tap is in it, on average, by the tap's number.
@@ -38,7 +71,7 @@ class _Contender:
 
     mean: Tensor
     rows: Tensor
-    linear: Tensor
+    response: Response
     actual: Tensor
     injected: Tensor
     shares: dict[int, Tensor]
@@ -53,33 +86,48 @@ def maximum(step: MaximumStep, values: Sequence[Value]) -> Passed:
         return torch.func.jvp(step.taps, means, rows)[1]
 
     tangents = pushed([value.tangents for value in values], step.locality, push)
-    linear = batched(push)(*(value.linear for value in values))
+    responses = pushed_responses([value.response for value in values], push)
     actual = batched(step.taps)(*(value.actual for value in values))
     contenders = [
         _Contender(mean, one.rows, response, sample, torch.zeros_like(mean), {tap: torch.ones_like(mean)})
         for tap, (mean, one, response, sample) in enumerate(
-            zip(step.taps(*means), tangents, linear, actual, strict=True)
+            zip(step.taps(*means), tangents, responses, actual, strict=True)
         )
     ]
-    while len(contenders) > 1:
-        pairs = zip(contenders[::2], contenders[1::2], strict=False)
-        winners = [_larger(a, b, tangents[0].coloring) for a, b in pairs]
-        contenders = winners + contenders[2 * len(winners) :]
-    winner = contenders[0]
+    comparisons: list[_Comparison] = []
+
+    def compared(a: _Contender, b: _Contender) -> _Contender:
+        winner, comparison = _larger(a, b, tangents[0].coloring)
+        comparisons.append(comparison)
+        return winner
+
+    winner = _tournament(contenders, compared)
     back = transposed(step.taps, means)
 
     def pull(cotangents: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return back(tuple(cotangents[0] * winner.shares[tap] for tap in range(len(winner.shares))))
 
-    output = Value(winner.mean, Tangents(winner.rows, tangents[0].coloring), winner.linear, winner.actual)
-    return Passed((output,), pull, winner.injected, bends=winner.bends)
+    def respond(given: Sequence[Response]) -> tuple[Response, ...]:
+        in_turn = iter(comparisons)
+        return (_tournament(list(pushed_responses(given, push)), lambda a, b: next(in_turn).larger(a, b)),)
+
+    output = Value(winner.mean, Tangents(winner.rows, tangents[0].coloring), winner.response, winner.actual)
+    return Passed((output,), pull, respond, winner.injected, bends=winner.bends)
 
 
-def _larger(a: _Contender, b: _Contender, coloring: Coloring | None) -> _Contender:
-    rest = (a.actual - a.linear) - (b.actual - b.linear)
-    apart = (rest - rest.mean(dim=0)).square().sum(dim=0) / (len(rest) - 1)
+def _tournament(contenders: list[T], larger: Callable[[T, T], T]) -> T:
+    while len(contenders) > 1:
+        winners = [larger(a, b) for a, b in zip(contenders[::2], contenders[1::2], strict=False)]
+        contenders = winners + contenders[2 * len(winners) :]
+    return contenders[0]
+
+
+def _larger(a: _Contender, b: _Contender, coloring: Coloring | None) -> tuple[_Contender, _Comparison]:
+    rest = (a.actual - a.response.linear) - (b.actual - b.response.linear)
+    linear = torch.zeros_like(a.mean)
     for left, right in zip(a.rows.split(CHUNK), b.rows.split(CHUNK), strict=True):
-        apart = apart + (left - right).square().sum(dim=0)
+        linear = linear + (left - right).square().sum(dim=0)
+    apart = linear + (rest - rest.mean(dim=0)).square().sum(dim=0) / (len(rest) - 1)
     s = deviation(apart)
     difference = a.mean - b.mean
     z = standardized(difference, s)
@@ -103,12 +151,14 @@ def _larger(a: _Contender, b: _Contender, coloring: Coloring | None) -> _Contend
             m=z,
         )
     )
-    return _Contender(
+    comparison = _Comparison(difference, g, deviation(linear))
+    winner = _Contender(
         mean=mean,
         rows=torch.lerp(b.rows, a.rows, g.expand_as(a.rows)),
-        linear=torch.lerp(b.linear, a.linear, g.expand_as(a.linear)),
+        response=comparison.larger(a.response, b.response),
         actual=torch.maximum(a.actual, b.actual),
         injected=g**2 * a.injected + other**2 * b.injected + excess,
         shares=shares,
         bends=tuple(bends),
     )
+    return winner, comparison

@@ -23,11 +23,11 @@ def tangent_elements(network: Network, directions: int, *, independent: bool, sa
         network: the steps.
         directions: of the noise.
         independent: whether there is one a pixel, so that far pixels share rows at first.
-        samples: noisy inputs beside them; each is held with its linear response.
+        samples: noisy inputs beside them; each is held with its response, linear and bent.
     """
 
     def rows_of(coloring: Coloring | None) -> int:
-        return 2 * samples + (directions if coloring is None else coloring.channels * prod(coloring.period))
+        return 3 * samples + (directions if coloring is None else coloring.channels * prod(coloring.period))
 
     shape = network.shapes[network.input]
     start = pixel_coloring(shape) if independent else None

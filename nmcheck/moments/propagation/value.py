@@ -2,12 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
+import torch
 from torch import Tensor
 
-from nmcheck.moments.propagation.tangents import Tangents
+from nmcheck.moments.propagation.tangents import Tangents, batched
+
+
+class Bends(Enum):
+    """What is told of bends beside a linear response."""
+
+    NONE = auto()
+    SINGLE = auto()
+    """Those of each draw."""
+    PAIRED = auto()
+    """Averages over each draw and its negative."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a value makes of given draws of the noise, as far as its expectation is known: a row a draw.
+
+    The bend is what nonlinear steps add to the linear response, each of them shown no more than the linear response of
+    its input, and passed on by the averaged slopes. Over the noise it has mean zero and no correlation with any linear
+    response, exactly: it is a sum of f(u) - E f(u) - E f'(u) (u - E u) of Gaussian u (Stein). Where noise is small it
+    is most of what the linear response leaves.
+
+    Attributes:
+        linear: response by the averaged slopes, Gaussian over the noise, with mean zero; (draws, *value).
+        told: which bends are told.
+        bend: those of the steps so far; None where there are none yet.
+    """
+
+    linear: Tensor
+    told: Bends
+    bend: Tensor | None = None
+
+    def bent(self, function: Callable[[Tensor], Tensor], mean: Tensor, gate: Tensor) -> Tensor:
+        """What ``function`` of the linear response adds to its mean and its averaged slope."""
+        if self.told is Bends.PAIRED:
+            return 0.5 * (function(self.linear) + function(-self.linear)) - mean
+        return function(self.linear) - mean - gate * self.linear
+
+    def passed_on(self, linear: Tensor, *bends: Tensor | None) -> Response:
+        """The response of a step's output, with the sum of bends, any of which may be none."""
+        present = [bend for bend in bends if bend is not None]
+        return Response(linear, self.told, sum(present[1:], present[0]) if present else None)
+
+
+def pushed_responses(given: Sequence[Response], push: Callable[..., tuple[Tensor, ...]]) -> tuple[Response, ...]:
+    """Responses through a linear function of one row of each input, which yields one of each output."""
+    linear = batched(push)(*(one.linear for one in given))
+    bends: tuple[Tensor | None, ...] = (None,) * len(linear)
+    if any(one.bend is not None for one in given):
+        bends = batched(push)(*(torch.zeros_like(one.linear) if one.bend is None else one.bend for one in given))
+    return tuple(given[0].passed_on(*both) for both in zip(linear, bends, strict=True))
 
 
 @dataclass(frozen=True)
@@ -20,22 +72,18 @@ class Value:
     Attributes:
         mean: of the value's shape.
         tangents: its linear response to the input's noise, averaged over the noise.
-        linear: that response to the noise of each sample, shape (samples, *value).
-        actual: the value itself at each sample.
+        response: to the noise of each sample.
+        actual: the value itself at each sample, shape (samples, *value).
     """
 
     mean: Tensor
     tangents: Tangents
-    linear: Tensor
+    response: Response
     actual: Tensor
-
-    def shift(self) -> Tensor:
-        """Mean over the samples of what the linear response leaves, less the mean propagated."""
-        return (self.actual - self.linear).mean(dim=0) - self.mean
 
     def residual(self) -> Tensor:
         """What the linear response leaves of each sample's deviation from the samples' mean."""
-        rest = self.actual - self.linear
+        rest = self.actual - self.response.linear
         return rest - rest.mean(dim=0)
 
     def residual_variance(self) -> Tensor:
@@ -74,6 +122,9 @@ class Bend:
     together: bool = False
 
 
+Respond = Callable[[Sequence[Response]], tuple[Response, ...]]
+"""From responses of a step's inputs to those of its outputs."""
+
 Pull = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 """From cotangents of a step's outputs, each of shape (rows, *value), to those of its inputs."""
 
@@ -85,6 +136,7 @@ class Passed:
     Attributes:
         outputs: its values.
         pull: the step's averaged derivative, transposed.
+        respond: what the step makes of responses to any noise.
         injected: variance the step adds to its first output's elements, uncorrelated with what came in; None for none.
         variance: of the first output's elements, where the rule has it at hand.
         bends: the kinks that made the step's injected variance; empty where it was none.
@@ -92,6 +144,7 @@ class Passed:
 
     outputs: tuple[Value, ...]
     pull: Pull
+    respond: Respond
     injected: Tensor | None = None
     variance: Tensor | None = None
     bends: tuple[Bend, ...] = ()

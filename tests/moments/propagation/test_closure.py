@@ -88,7 +88,7 @@ def slopes(bias: float, samples: int, curvature: float) -> Tensor:
         g = torch.randn(samples, 4, generator=generator, dtype=torch.float64) @ mixing.mT
         noise = 0.1 * torch.randn(samples, 4, generator=generator, dtype=torch.float64)
         rest = bias * g + curvature * (g**2 - covariance.diagonal()) + noise
-        found.append(slope_correction(g, rest - rest.mean(0), covariance))
+        found.append(slope_correction(g, rest - rest.mean(0), covariance)[0])
     return torch.stack(found)
 
 
@@ -107,9 +107,10 @@ def test_an_output_that_does_not_move_has_no_slope() -> None:
     g = torch.zeros(16, 2, dtype=torch.float64)
     g[:, 0] = torch.linspace(-1, 1, 16)
     covariance = torch.diag(torch.tensor([1.0, 0.0], dtype=torch.float64))
-    found = slope_correction(g, 0.5 * g, covariance)
-    assert found[1] == 0
+    found, error = slope_correction(g, 0.5 * g, covariance)
+    assert found[1] == error[1] == 0
     assert found.isfinite().all()
+    assert error.isfinite().all()
 
 
 def test_samples_mend_the_slopes_of_a_layer_without_a_rule(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmcheck.moments.propagation.elementwise import Response, piecewise_linear, smooth
+from nmcheck.moments.propagation.elementwise import Moments, piecewise_linear, smooth
 from nmcheck.steps import PiecewiseLinearStep, SmoothStep
 
 Scalar = Callable[[Tensor], Tensor]
@@ -63,11 +63,11 @@ def integrals(function: Scalar, kinks: tuple[float, ...], mean: float, sd: float
     return center, gate, math.fsum(w * (f - center - gate * sd * z) ** 2)
 
 
-def response(rule: Callable[..., Response], step: PiecewiseLinearStep | SmoothStep, mean: float, sd: float) -> Response:
+def response(rule: Callable[..., Moments], step: PiecewiseLinearStep | SmoothStep, mean: float, sd: float) -> Moments:
     return rule(step, *(torch.tensor([number], dtype=torch.float64) for number in (mean, sd)))
 
 
-def assert_moments(found: Response, expected: tuple[float, float, float], sd: float, tolerance: float) -> None:
+def assert_moments(found: Moments, expected: tuple[float, float, float], sd: float, tolerance: float) -> None:
     """Errors in units of the output's own standard deviation."""
     mean, gate, excess = expected
     variance = max(gate**2 * sd**2 + excess, 1e-12 * sd**2)
