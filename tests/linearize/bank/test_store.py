@@ -2,9 +2,12 @@
 
 import errno
 import io
+import os
 import subprocess
 import sys
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -242,6 +245,41 @@ def test_a_file_is_replaced_only_where_it_may_be(bank: Bank) -> None:
 def test_a_folder_that_is_missing_is_said(bank: Bank, tmp_path: Path) -> None:
     with pytest.raises(BankError, match=r"cannot be made: No such file or directory \(ENOENT\); choose another"):
         create(tmp_path / "no" / "b.h5", bank.header, bank.points, bank.constants, replace=False)
+
+
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Root may write anywhere, so that the tests of a container would see no permission denied."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if user == 0:
+            os.seteuid(user)
+
+
+def test_a_read_only_folder_is_said_and_left_as_it_was(bank: Bank) -> None:
+    # Not in tmp_path, into whose parents nobody but the owner may look.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        there = folder / "there.h5"
+        there.write_bytes(bank.path.read_bytes())
+        there.chmod(0o444)
+        folder.chmod(0o555)
+        try:
+            with ordinary_user():
+                with pytest.raises(BankError, match=r"cannot be made: Permission denied \(EACCES\); choose another"):
+                    create(folder / "b.h5", bank.header, bank.points, bank.constants, replace=False)
+                with pytest.raises(BankError, match=r"there.h5: the bank cannot be opened: Permission denied"):
+                    BankFile(there, "r+")
+                with BankFile(there) as file:
+                    assert file.done.any()
+            assert [path.name for path in folder.iterdir()] == ["there.h5"]
+            assert there.read_bytes() == bank.path.read_bytes()
+        finally:
+            folder.chmod(0o755)
 
 
 def test_a_failed_write_leaves_the_points_that_were_done(bank: Bank) -> None:
