@@ -9,6 +9,7 @@ from nmcheck.checks.bounds import bounds_entry, timed_bounds
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.consistency import check_consistency
 from nmcheck.checks.flip_entries import sampled_flips
+from nmcheck.checks.graph_nodes import graph_nodes
 from nmcheck.checks.moment_entries import moment_entries
 from nmcheck.checks.moments import run_moments
 from nmcheck.checks.noise import noise_entry
@@ -90,6 +91,7 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         flips=flips,
         bounds=(bounds_entry(case, bounds),),
         normalization=normalization,
+        graph=graph_nodes(case.file_graph),
         warnings=scale_warnings(case, session, accuracy),
         notes=(
             *case.graph.notes,

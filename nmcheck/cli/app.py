@@ -19,10 +19,12 @@ from nmcheck.cli.analyze import analyze
 from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain, one_line
 from nmcheck.cli.inspect import inspect
 from nmcheck.cli.session import SESSION, Session
+from nmcheck.cli.view import view
 
 app = typer.Typer(name="nmcheck", add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 app.command()(inspect)
 app.command()(analyze)
+app.command()(view)
 
 
 def _show_version(wanted: bool) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
+
+from nmcheck.cli.viewers import installed_viewers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 Analyze = Callable[["AnalyzeOptions", "Progress"], "Report"]
 Inspect = Callable[["Path"], "Inspection"]
+Viewers = Callable[[], tuple[EntryPoint, ...]]
 
 
 def _analyze(options: AnalyzeOptions, progress: Progress) -> Report:
@@ -47,11 +51,13 @@ class Session:
         debug: show the traceback of an error.
         analyze: the use case behind ``nmcheck analyze``.
         inspect: the use case behind ``nmcheck inspect``.
+        viewers: the viewers that ``nmcheck view`` can choose from.
     """
 
     debug: bool = False
     analyze: Analyze = _analyze
     inspect: Inspect = _inspect
+    viewers: Viewers = installed_viewers
 
 
 SESSION: ContextVar[Session] = ContextVar("nmcheck session")

@@ -11,6 +11,7 @@ from nmcheck.results.flips import (
     ImageFlips,
     SampledFlips,
 )
+from nmcheck.results.layers import GraphNode
 from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import (
     ClassMoments,
@@ -40,6 +41,7 @@ __all__ = [
     "EstimatedFlips",
     "FlipEntry",
     "FloorEntry",
+    "GraphNode",
     "ImageFlipEstimate",
     "ImageFlips",
     "LayerBounds",
