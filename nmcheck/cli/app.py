@@ -16,6 +16,7 @@ import typer
 
 from nmcheck import __version__
 from nmcheck.cli.analyze import analyze
+from nmcheck.cli.annotate import annotate
 from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain, one_line
 from nmcheck.cli.inspect import inspect
 from nmcheck.cli.session import SESSION, Session
@@ -25,6 +26,7 @@ app = typer.Typer(name="nmcheck", add_completion=False, rich_markup_mode="markdo
 app.command()(inspect)
 app.command()(analyze)
 app.command()(view)
+app.command()(annotate)
 
 
 def _show_version(wanted: bool) -> bool:
