@@ -115,6 +115,7 @@ export class Panel {
     this._fold.setAttribute('aria-expanded', String(!folded));
     this._fold.textContent = folded ? 'nmcheck ▸' : 'nmcheck ▾';
     this._body.hidden = folded;
+    document.body.classList.toggle('nmcheck-open', !folded);
   }
 
   _drawLegend(metric, scale) {
