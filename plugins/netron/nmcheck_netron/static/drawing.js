@@ -4,11 +4,13 @@
 const SVG = 'http://www.w3.org/2000/svg';
 const LETTER = 6.1; // mean width of a letter in a badge: measuring each text would cost a layout
 const HEIGHT = 14;
+const AT_ONCE = 150; // nodes outside the window that are drawn between two frames
 
 export class Drawing {
   constructor() {
     this._known = new WeakMap(); // by a node's group: its size, its badge, what it shows
     this._vertical = true;
+    this._turn = 0;
   }
 
   element(name) {
@@ -22,11 +24,11 @@ export class Drawing {
   }
 
   /**
-   * Make the drawing show `marks`.
+   * Make the drawing show `marks`: what is in the window at once, the rest soon after.
    * @param {Map<string, {color: string, text: string, cut: boolean, beyond: boolean}>} marks by name of the node
-   * @returns {number} how many of these nodes are in the drawing
+   * @param {(found: number) => void} done told at the end how many of these nodes are in the drawing
    */
-  show(marks) {
+  show(marks, done) {
     const groups = [...document.querySelectorAll('g.node')].filter((group) => group.querySelector('.node-item-type'));
     const marked = new Map();
     for (const [name, mark] of marks) {
@@ -40,10 +42,30 @@ export class Drawing {
     if (fresh.length > 0) {
       this._measure(fresh, groups);
     }
-    for (const group of groups) {
+    const inside = new Set(groups.filter((group) => isInWindow(group.getBoundingClientRect())));
+    const rest = groups.filter((group) => !inside.has(group));
+    for (const group of inside) {
       this._mark(group, marked.get(group));
     }
-    return marked.size;
+    const turn = ++this._turn;
+    const goOn = () => {
+      if (turn !== this._turn) {
+        return; // something else is to be shown by now
+      }
+      for (const group of rest.splice(0, AT_ONCE)) {
+        this._mark(group, marked.get(group));
+      }
+      if (rest.length > 0) {
+        setTimeout(goOn);
+      } else {
+        done(marked.size);
+      }
+    };
+    if (rest.length > 0) {
+      requestAnimationFrame(() => setTimeout(goOn));
+    } else {
+      done(marked.size);
+    }
   }
 
   // Whether the nodes of `names` that are in the drawing all show something already.
@@ -144,6 +166,10 @@ class Badge {
     this._group.setAttribute('transform', `translate(${x.toFixed(1)},${y})`);
     this._group.setAttribute('display', text === '' ? 'none' : 'inline');
   }
+}
+
+function isInWindow(box) {
+  return box.right > 0 && box.left < window.innerWidth && box.bottom > 0 && box.top < window.innerHeight;
 }
 
 // Whether the edges of the drawing run down rather than across.

@@ -73,8 +73,11 @@ class View {
   }
 
   _paint() {
-    const found = drawing.show(this._marks);
     this._shown = this._marks;
+    drawing.show(this._marks, (found) => this._report(found));
+  }
+
+  _report(found) {
     this._seen = Math.max(this._seen, found);
     const missing = this._data.missing.length;
     const strays = missing > 0 ? `; ${missing} of the report's layers are not in this file` : '';
