@@ -172,8 +172,12 @@ def _stub(tensor: TensorProto) -> TensorProto:
 
 def _strip_constants(graph: GraphProto) -> None:
     for node, inner in _walk(graph):
-        for tensor in (tensor for attribute in node.attribute for tensor in (attribute.t, *attribute.tensors)):
-            tensor.CopyFrom(_stub(tensor))
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                attribute.t.CopyFrom(_stub(attribute.t))
+            stubs = [_stub(tensor) for tensor in attribute.tensors]
+            del attribute.tensors[:]
+            attribute.tensors.extend(stubs)
         for part in inner:
             stubs = [_stub(tensor) for tensor in part.initializer]
             del part.initializer[:]

@@ -68,7 +68,11 @@ def test_colors_survive_a_new_drawing_and_are_in_netrons_own_export(browser, tmp
         view.state("ready:7")
         view.shows_metric(kappa, names, cut="r0")
         expect(view.node("r0", "> .node-border")).to_have_css("stroke-dasharray", "5px, 3px")
+        panel = view.page.locator("#nmcheck-panel").bounding_box()
+        assert panel["width"] < 280
+        assert all(view.node(name).bounding_box()["x"] > panel["x"] + panel["width"] for name in names)
         view.page.locator("#nmcheck-panel > button").click()  # folded away
+        expect(view.page.locator(".nmcheck-worst")).to_be_hidden()
         before = view.node("add", "> .nmc-badge").get_attribute("transform")
         # Names shown, then the direction changed: each draws everything anew.
         view.page.keyboard.press("Control+u")

@@ -161,7 +161,9 @@ class Badge {
     this._rect.setAttribute('width', width.toFixed(1));
     // Right of the node; above it where the next node or, in a horizontal drawing, its edge stands there.
     const beside = vertical && node.room > width + 6;
-    const x = beside ? node.width + 3 : Math.max(node.width - width, 0);
+    // Above, it keeps away from the edge that enters in the middle, as far as there is room.
+    const aside = vertical ? Math.min(Math.max(node.room - 6, 0), width) : 0;
+    const x = beside ? node.width + 3 : Math.max(node.width - width, 0) + aside;
     const y = beside ? 3 : -HEIGHT - 2;
     this._group.setAttribute('transform', `translate(${x.toFixed(1)},${y})`);
     this._group.setAttribute('display', text === '' ? 'none' : 'inline');

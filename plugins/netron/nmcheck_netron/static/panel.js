@@ -115,7 +115,8 @@ export class Panel {
     this._fold.setAttribute('aria-expanded', String(!folded));
     this._fold.textContent = folded ? 'nmcheck ▸' : 'nmcheck ▾';
     this._body.hidden = folded;
-    document.body.classList.toggle('nmcheck-open', !folded);
+    // Not on the body, whose classes Netron sets as it likes.
+    document.documentElement.setAttribute('data-nmcheck-panel', folded ? 'folded' : 'open');
   }
 
   _drawLegend(metric, scale) {
