@@ -1,11 +1,12 @@
-"""A browser for the tests of the drawing: Chromium as the machine has it, driven by playwright.
+"""What the tests of the viewer need: Netron, and a browser: Chromium as the machine has it, driven by playwright.
 
-Where one of the two is missing the tests skip; with the environment variable CI set they fail instead.
+Where one of these is missing the tests skip; with the environment variable CI set they fail instead.
 """
 
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 
@@ -13,20 +14,30 @@ import pytest
 ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
 
+def lacks(reason: str) -> None:
+    """Skip, or fail where everything is supposed to be there."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator:
+def netron() -> None:
+    """Netron is installed."""
+    if find_spec("netron") is None:
+        lacks("netron is not installed: pip install netron")
+
+
+@pytest.fixture(scope="session")
+def browser(netron: None) -> Iterator:
     """A headless Chromium."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        sync_playwright = None
-    if sync_playwright is None or path is None:
-        missing = "playwright is not installed" if sync_playwright is None else "there is no chromium"
-        reason = f"{missing}: pip install playwright; apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    if path is None:
+        lacks("there is no chromium: apt-get install chromium")
+    if find_spec("playwright") is None:
+        lacks("playwright is not installed: pip install playwright")
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield running

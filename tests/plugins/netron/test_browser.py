@@ -14,8 +14,6 @@ from nmcheck.reports.overlay import overlay_of
 from nmcheck.reports.palette import FAILED, NO_VALUE
 from nmcheck.results.overlay import Verdict
 
-pytest.importorskip("netron", reason="netron is not installed")
-
 
 def expect(locator):
     from playwright.sync_api import expect as expectation

@@ -12,12 +12,11 @@ from nmcheck.errors import ModelError, UsageError
 from nmcheck_netron import site
 from nmcheck_netron.server import LOOPBACK, serve
 
-pytest.importorskip("netron", reason="netron is not installed")
-SECRET = "W0"
+pytestmark = pytest.mark.usefixtures("netron")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(netron, tmp_path_factory):
     made = models.mlp()
     path = models.write(made, tmp_path_factory.mktemp("drawn"))
     (path.parent / "secret.json").write_text("{}")

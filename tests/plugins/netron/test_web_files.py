@@ -26,8 +26,8 @@ def test_pages_made_otherwise_are_refused_with_the_way_out(tmp_path):
         files.check()
 
 
+@pytest.mark.usefixtures("netron")
 def test_the_installed_netron_fits():
-    pytest.importorskip("netron", reason="netron is not installed")
     assert "/view.js" in NetronFiles.installed().paths
     assert not [address for address in NetronFiles.installed().paths if address.endswith(".py")]
 
