@@ -29,5 +29,15 @@ class DataError(NmcheckError):
     """The data cannot be read or does not fit the model."""
 
 
+class BankError(NmcheckError):
+    """A bank of linearizations is missing, damaged, in use, or of something else than what it is asked about."""
+
+
+class InterruptedBuildError(NmcheckError):
+    """The user stopped the building of a bank, which can go on later."""
+
+    exit_code = 130
+
+
 class OutputError(NmcheckError):
     """A report could not be written."""

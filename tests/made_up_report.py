@@ -1,11 +1,14 @@
 """A made-up report of realistic size: ten classes, two noise levels, two engines, an LRN and a BatchNormalization."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from nmcheck.results import (
+    AccuracyPoint,
     AttackEntry,
     BoundsEntry,
+    ClassChanges,
     ClassFlipEstimate,
     ClassFlips,
     ClassMoments,
@@ -19,6 +22,7 @@ from nmcheck.results import (
     GraphNode,
     ImageFlipEstimate,
     ImageFlips,
+    IteratedStep,
     LayerBounds,
     LayerGain,
     LevelError,
@@ -43,12 +47,19 @@ NO_ATTACK = "no attack was run"
 NOT_AN_ESTIMATE = "a formula shown for comparison"
 
 
+ACCURACY = (
+    AccuracyPoint(epsilon=0.1, certified=0.5, attacked=0.97),
+    AccuracyPoint(epsilon=0.5, certified=0.0, attacked=0.31),
+)
+
+
 def propagation_entry() -> PropagationEntry:
     """Random directions through a network with one layer that has no rule."""
     return PropagationEntry(
         directions=512,
         random=True,
         samples=128,
+        mean_correction_sd=0.012,
         variance_error=0.0123,
         direction_error_sd=0.0123,
         linearized=(LinearizedNode(node="node_LRN_7", what="a local response normalization"),),
@@ -379,4 +390,38 @@ def report(
 
 def attack_entry() -> AttackEntry:
     """An attack that succeeded on all images."""
-    return AttackEntry(mean=1.23, median=1.19, success_rate=1.0, seconds_per_sample=0.015)
+    changes = (
+        ClassChanges(class_=3, images=12, to={"5": 8, "8": 4}),
+        ClassChanges(class_=4, images=3, to={"9": 2}),
+        ClassChanges(class_=7, images=1, to={}),
+    )
+    return AttackEntry(mean=1.23, median=1.19, success_rate=1.0, seconds_per_sample=0.015, class_changes=changes)
+
+
+def attacked_entry() -> BoundsEntry:
+    """L2 in the box [0, 1], with two attacks, one of which fails for one image, and the iterative perturbation."""
+    entry = bounds_entry()
+    found = [
+        replace(sample, upper=1.1 + 0.01 * row, upper_reason=None, upper_method="ddn" if row % 5 else "fgs")
+        for row, sample in enumerate(entry.per_sample)
+    ]
+    found[7] = replace(found[7], upper=None, upper_reason="none of the attacks run succeeded", upper_method=None)
+    failed = AttackEntry(
+        mean=None,
+        mean_reason="it succeeded on none",
+        median=None,
+        median_reason="it succeeded on none",
+        success_rate=0.0,
+        seconds_per_sample=0.002,
+    )
+    steps = (
+        IteratedStep(step=1, images=98, mean_norm=2.71, back=0.0),
+        IteratedStep(step=2, images=96, mean_norm=0.045, back=1.0),
+        IteratedStep(
+            step=3, images=0, mean_norm=None, mean_norm_reason="none was found", back=None, back_reason="none was found"
+        ),
+    )
+    attacks = {"fgs": replace(attack_entry(), mean=2.81, success_rate=0.98), "ddn": attack_entry(), "fgv": failed}
+    return replace(
+        entry, box=(0.0, 1.0), attack=attacks, per_sample=tuple(found), accuracy=ACCURACY, iterated=steps
+    )  # fmt: skip

@@ -24,6 +24,12 @@ CERTIFICATE = (
     "constant enlarged by a relative 1e-6; the deployed kernel's own float32 rounding is not covered."
 )
 
+RELAXATION_CERTIFICATE = (
+    "Certified means: a lower bound for real arithmetic on the stored weights, computed in float64 with every layer "
+    "constant enlarged by a relative 1e-6 and every linear bound lowered by 1e-10 of the magnitude of all terms summed "
+    "on the way to it; the deployed kernel's own float32 rounding is not covered."
+)
+
 
 def rounded_up(value: float) -> float:
     """``value`` enlarged by the allowance: an upper bound of what exact arithmetic would have given."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 from nmcheck import __version__
+from nmcheck.checks.attacks import CHEAP_ATTACKS, attack_uppers
+from nmcheck.checks.bank_engine import open_bank
 from nmcheck.checks.bounds import bounds_entry, timed_bounds
-from nmcheck.checks.case import Case, open_case
+from nmcheck.checks.case import open_case
 from nmcheck.checks.consistency import check_consistency
 from nmcheck.checks.flip_entries import sampled_flips
 from nmcheck.checks.graph_nodes import graph_nodes
@@ -18,12 +21,12 @@ from nmcheck.checks.options import LEAST_REFERENCE_SAMPLES, AnalyzeOptions
 from nmcheck.checks.plan import plan_moments
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.reference_run import reference_counts
+from nmcheck.checks.report_head import data_entry, model_entry
 from nmcheck.checks.sampling import sampled_network
 from nmcheck.checks.scales import scale_warnings
-from nmcheck.data import describe_selection
 from nmcheck.execute.session import ReferenceSession
 from nmcheck.moments.diagonal import PROBES
-from nmcheck.results import DataEntry, LeftOut, ModelEntry, Report, ToolEntry
+from nmcheck.results import LeftOut, Report, ToolEntry
 
 FEATURES = "The data are vectors in units of their own, so noise levels and radii are in those units, not in pixels."
 AVERAGED = "The linearizations around the cut are averages over {points} noisy inputs an image and noise level."
@@ -51,13 +54,19 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         ModelError: the model cannot be read, or our execution of it disagrees with onnxruntime's.
         DataError: the data cannot be read or does not fit the model.
         UsageError: the options do not fit the model.
+        BankError: the bank cannot be read, or is of something else.
     """
-    progress = progress or SilentProgress()
+    with ExitStack() as resources:
+        return _analyze(options, progress or SilentProgress(), resources)
+
+
+def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) -> Report:
     start = time.perf_counter()
     with progress.stage("Model and data", None):
         case = open_case(options)
         session = ReferenceSession(case.file_graph)
-    plan = plan_moments(case, options, progress)
+        bank = resources.enter_context(open_bank(case, options))
+    plan = plan_moments(case, options, progress, None if bank is None else bank.header.cut)
     with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
         consistency = check_consistency(case, session, advance)
     accuracy = None if case.labels is None else float(case.correct.double().mean())
@@ -67,19 +76,21 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         with progress.stage("Number of reference samples", len(case.pixels)) as advance:
             counts = reference_counts(case, options, network, advance)
         with progress.stage("Moments and their reference", len(case.pixels)) as advance:
-            runs = run_moments(case, options, plan, network, counts=counts, advance=advance)
+            runs = run_moments(case, options, plan, network, counts=counts, advance=advance, bank=bank)
         moments = moment_entries(case, options, runs, network)
         flips = tuple(sampled_flips(case, sigma, runs.references[sigma]) for sigma in options.sigmas)
         probed = tuple(dict.fromkeys(node for run in runs.engines.values() for node in run.probed))
     with progress.stage("Robustness bounds", None):
         bounds = timed_bounds(case)
+    with progress.stage("Attacks", len(case.pixels) * len(CHEAP_ATTACKS)) as advance:
+        attacked = attack_uppers(case, session, "l2", attacks=CHEAP_ATTACKS, seed=options.seed, advance=advance)
     with progress.stage("Normalization effects", len(normalization_nodes(case.graph))) as advance:
         normalization = normalization_entries(case, options, bounds, advance)
     return Report(
         tool=ToolEntry(version=__version__),
         seed=options.seed,
-        model=_model(case),
-        data=_data(case, options, accuracy),
+        model=model_entry(case),
+        data=data_entry(case, options.samples, options.seed, accuracy),
         noise=noise_entry(case.noise),
         consistency=consistency,
         moments=moments,
@@ -89,10 +100,10 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
         else tuple(LeftOut(engine=engine, reason=reason) for engine, reason in plan.left_out.items()),
         cut_errors=plan.cut_errors,
         flips=flips,
-        bounds=(bounds_entry(case, bounds),),
+        bounds=(bounds_entry(case, bounds, attacked),),
         normalization=normalization,
         graph=graph_nodes(case.file_graph),
-        warnings=scale_warnings(case, session, accuracy),
+        warnings=(*scale_warnings(case, session, accuracy), *(() if bank is None else bank.warnings)),
         notes=(
             *case.graph.notes,
             *([FEATURES] if case.dataset.unit == "feature" else []),
@@ -110,30 +121,3 @@ def analyze(options: AnalyzeOptions, progress: Progress | None = None) -> Report
 
 def _chosen(floor: float) -> str:
     return CHOSEN.format(floor=floor, pilot=LEAST_REFERENCE_SAMPLES)
-
-
-def _model(case: Case) -> ModelEntry:
-    info, graph = case.graph.model, case.graph
-    return ModelEntry(
-        path=info.path,
-        fingerprint=info.fingerprint,
-        opset=info.opset,
-        producer=info.producer,
-        input_shape=graph.shapes[graph.input],
-        classes=case.single.classes,
-    )
-
-
-def _data(case: Case, options: AnalyzeOptions, accuracy: float | None) -> DataEntry:
-    return DataEntry(
-        name=case.dataset.name,
-        samples=len(case.pixels),
-        available=len(case.dataset),
-        selection=describe_selection(case.dataset, options.samples, options.seed),
-        sha256=case.sha256,
-        scale=case.scale.name,
-        scale_source=case.scale.source,
-        labels="predicted" if case.labels is None else "given",
-        accuracy=accuracy,
-        accuracy_reason="the data has no labels" if accuracy is None else None,
-    )

@@ -17,6 +17,7 @@ from nmcheck.bounds.network import (
     network_bounds,
 )
 from nmcheck.bounds.rounding import CERTIFICATE
+from nmcheck.checks.attacks import AttackedImages
 from nmcheck.checks.case import Case
 from nmcheck.results import BoundsEntry, LayerBounds, RadiusEntry, SampleBounds
 
@@ -45,19 +46,26 @@ def timed_bounds(case: Case) -> TimedBounds:
     return TimedBounds(found, time.perf_counter() - start)
 
 
-def bounds_entry(case: Case, bounds: TimedBounds) -> BoundsEntry:
-    """The L2 entry: every pixel may take any value (no box)."""
+def bounds_entry(case: Case, bounds: TimedBounds, attacked: AttackedImages | None = None) -> BoundsEntry:
+    """The L2 entry: every pixel may take any value (no box).
+
+    Args:
+        case: the model and its images.
+        bounds: its certified and published bounds.
+        attacked: what L2 attacks without a box found, if any were run.
+    """
     found = bounds.found
     per_image = bounds.seconds / len(case.images)
     correct = case.correct.cpu().numpy()
+    samples = _per_sample(case, found)
     return BoundsEntry(
         norm="l2",
         box=None,
         samples=len(case.images),
         certificate=CERTIFICATE,
-        layers=tuple(_layer(layer) for layer in found.layers if layer.index >= 0),
+        layers=tuple(layer_entry(layer) for layer in found.layers if layer.index >= 0),
         radius={
-            "published": _radius(
+            "published": radius_entry(
                 found.radius_published,
                 found.radius_published_reason,
                 correct,
@@ -65,7 +73,7 @@ def bounds_entry(case: Case, bounds: TimedBounds) -> BoundsEntry:
                 certified=False,
                 seconds=per_image,
             ),
-            "lipschitz": _radius(
+            "lipschitz": radius_entry(
                 found.radius_certified,
                 found.radius_certified_reason,
                 correct,
@@ -74,8 +82,8 @@ def bounds_entry(case: Case, bounds: TimedBounds) -> BoundsEntry:
                 seconds=per_image,
             ),
         },
-        attack={},
-        per_sample=_per_sample(case, found),
+        attack={} if attacked is None else attacked.entries,
+        per_sample=samples if attacked is None else attacked.with_uppers(samples),
     )
 
 
@@ -84,21 +92,23 @@ def mean_radius(radii: Tensor | None, reason: str | None, correct: np.ndarray) -
     if radii is None:
         return None, reason
     chosen = radii.cpu().numpy()[correct]
-    return _finite(float(chosen.mean())) if len(chosen) else (None, NO_CORRECT)
+    return finite(float(chosen.mean())) if len(chosen) else (None, NO_CORRECT)
 
 
 def mean_kappa(values: Tensor | None, reason: str | None) -> tuple[float | None, str | None]:
     """Mean over all images, or None and why."""
-    return (None, reason) if values is None else _finite(float(values.mean()))
+    return (None, reason) if values is None else finite(float(values.mean()))
 
 
-def _finite(value: float) -> tuple[float | None, str | None]:
+def finite(value: float) -> tuple[float | None, str | None]:
+    """A number, or None and why where it is infinite."""
     return (value, None) if math.isfinite(value) else (None, UNREACHABLE)
 
 
-def _radius(
+def radius_entry(
     radii: Tensor | None, reason: str | None, correct: np.ndarray, *, theorem: str, certified: bool, seconds: float
 ) -> RadiusEntry:
+    """The radii of one method over the correctly classified images."""
     mean, why = mean_radius(radii, reason, correct)
     chosen = np.empty(0) if radii is None else radii.cpu().numpy()[correct]
     median, p5 = (None, None) if mean is None else (float(np.median(chosen)), float(np.percentile(chosen, 5)))
@@ -116,7 +126,8 @@ def _radius(
     )
 
 
-def _layer(layer: LayerResult) -> LayerBounds:
+def layer_entry(layer: LayerResult) -> LayerBounds:
+    """One row of the layer table."""
     published, published_reason = mean_kappa(layer.kappa_published, layer.kappa_published_reason)
     certified, certified_reason = mean_kappa(layer.kappa_certified, layer.kappa_certified_reason)
     return LayerBounds(
@@ -143,7 +154,7 @@ def _per_sample(case: Case, found: NetworkBounds) -> tuple[SampleBounds, ...]:
     for row, position in enumerate(case.positions):
         lower, reason = None, found.radius_certified_reason
         if found.radius_certified is not None:
-            lower, reason = _finite(float(found.radius_certified[row]))
+            lower, reason = finite(float(found.radius_certified[row]))
         entries.append(
             SampleBounds(
                 index=int(position),

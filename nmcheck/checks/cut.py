@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nmcheck.errors import UsageError
 from nmcheck.graph.cuts import cut_points
@@ -15,12 +15,21 @@ NO_RELU = (
 )
 
 
-def choose_cut(graph: Graph, wanted: str) -> Node | None:
+Refusal = Callable[[Graph, Node], str | None]
+"""Why a network cannot be linearized at a ReLU, None if it can."""
+
+
+def choose_cut(graph: Graph, wanted: str, refusal: Refusal = budget_refusal) -> Node | None:
     """The ReLU node, or ReLU in disguise (``graph.disguised``), that ``wanted`` means.
 
     ``first`` and ``last`` mean those ReLUs that every path from the input to the logits crosses; where there is none,
     all that the logits depend on. ReLUs whose matrices do not fit in memory are passed over. A node's name means that
     node, whether every path crosses it or not. (``best`` needs more than a graph: ``best_cut``.)
+
+    Args:
+        graph: the network.
+        wanted: ``first``, ``last`` or a node's name.
+        refusal: whether what is made at a ReLU fits in memory.
 
     Returns:
         The node; None if ``wanted`` is ``first`` or ``last`` and no ReLU comes into question (``no_cut_reason``).
@@ -32,11 +41,11 @@ def choose_cut(graph: Graph, wanted: str) -> Node | None:
     relus = [point.node for point in points]
     if wanted in ("first", "last"):
         cuts = [point.node for point in points if point.kind == "cut"]
-        fitting = _fitting(graph, cuts) or _fitting(graph, relus)
+        fitting = _fitting(graph, cuts, refusal) or _fitting(graph, relus, refusal)
         return fitting[0 if wanted == "first" else -1] if fitting else None
     for node in relus:
         if node.name == wanted:
-            _check_budget(graph, node, relus)
+            _check_budget(graph, node, relus, refusal)
             return node
     names = ", ".join(node.name for node in relus) or "none: this model has no such ReLU"
     if wanted in graph.by_name:
@@ -59,17 +68,17 @@ def no_cut_reason(graph: Graph) -> str:
     return f"the network cannot be linearized around any of its ReLUs: {budget_refusal(graph, shown[-1])}"
 
 
-def _fitting(graph: Graph, relus: Sequence[Node]) -> list[Node]:
-    return [node for node in relus if budget_refusal(graph, node) is None]
+def _fitting(graph: Graph, relus: Sequence[Node], refusal: Refusal) -> list[Node]:
+    return [node for node in relus if refusal(graph, node) is None]
 
 
-def _check_budget(graph: Graph, node: Node, relus: list[Node]) -> None:
-    refusal = budget_refusal(graph, node)
-    if refusal is None:
+def _check_budget(graph: Graph, node: Node, relus: list[Node], refusal: Refusal) -> None:
+    reason = refusal(graph, node)
+    if reason is None:
         return
-    later = [other.name for other in _fitting(graph, relus[relus.index(node) + 1 :])]
+    later = [other.name for other in _fitting(graph, relus[relus.index(node) + 1 :], refusal)]
     advice = f"take a later one: {', '.join(later)}" if later else "no later ReLU is small enough"
-    raise UsageError(f"--cut {node.name}: {refusal}; {advice}.")
+    raise UsageError(f"--cut {node.name}: {reason}; {advice}.")
 
 
 def _article(op: str) -> str:

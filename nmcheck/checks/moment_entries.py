@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -61,16 +61,17 @@ def moment_entries(
             run = runs.engines[sigma, engine]
             seconds = run.seconds / len(references)
             estimated = estimated_flips(case, run)
-            cut = runs.plan.cut if engine in LINEARIZED else None
+            cut, kind, way = _cut(runs, engine, linearizer)
             entries.append(
                 MomentEntry(
                     sigma_pixel=sigma,
                     sigma_model=tuple(sigma * gain for gain in case.scale.gains),
                     engine=engine,
                     baseline=BASELINES.get(engine),
-                    cut=None if cut is None else cut.name,
-                    cut_kind=None if cut is None else runs.cut_kind,
-                    linearizer=None if cut is None else linearizer,
+                    cut=cut,
+                    cut_kind=kind,
+                    linearizer=way,
+                    bank=runs.bank.use if runs.bank is not None and engine == "bank" else None,
                     propagation=propagation_entry(case, run.propagated, sampled) if run.propagated else None,
                     reference=reference,
                     per_class=_per_class(run, sampled, network.rounding),
@@ -82,6 +83,18 @@ def moment_entries(
                 )
             )
     return tuple(entries)
+
+
+def _cut(
+    runs: MomentRuns, engine: str, linearizer: Literal["taylor", "averaged"]
+) -> tuple[str | None, Literal["cut", "skip"] | None, Literal["taylor", "averaged"] | None]:
+    """What an engine linearizes around and how; a bank's are its own."""
+    if engine == "bank" and runs.bank is not None:
+        header = runs.bank.header
+        return header.cut, header.cut_kind, header.linearizer
+    if engine in LINEARIZED and runs.plan.cut is not None:
+        return runs.plan.cut.name, runs.cut_kind, linearizer
+    return None, None, None
 
 
 def _arrays(run: EngineRun) -> tuple[np.ndarray, np.ndarray]:

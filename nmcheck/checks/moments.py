@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from nmcheck.checks.bank_engine import BankEngine
 from nmcheck.checks.case import Case
 from nmcheck.checks.engines import MOMENTS, LogitMoments
 from nmcheck.checks.image_model import ImageModel
@@ -70,6 +71,7 @@ class MomentRuns:
         engines: by noise level and engine.
         references: by noise level.
         seconds_per_forward: one image in a batch of 64, in the precision of the deployed model.
+        bank: what engine ``bank`` was served by; None without it.
     """
 
     plan: MomentPlan
@@ -77,6 +79,7 @@ class MomentRuns:
     engines: dict[tuple[float, str], EngineRun]
     references: dict[float, list[ReferenceMoments]]
     seconds_per_forward: float
+    bank: BankEngine | None = None
 
 
 Propagation = Callable[[GaussianInput, int], Propagated]
@@ -90,6 +93,7 @@ def run_moments(
     *,
     counts: Mapping[float, int],
     advance: Callable[[int], None],
+    bank: BankEngine | None = None,
 ) -> MomentRuns:
     """Run every engine and the reference at every image and noise level.
 
@@ -103,6 +107,7 @@ def run_moments(
         network: what the reference samples.
         counts: samples an image of the reference, by noise level.
         advance: told of each image done.
+        bank: serves the engine ``bank``; None where it is not asked for.
     """
     linearizer = None if plan.cut is None else LINEARIZERS[options.linearizer](case.double, plan.cut)
     steps = _steps(case, network) if {"propagate", "diagonal"} & set(plan.engines) else None
@@ -126,6 +131,10 @@ def run_moments(
                     found = MOMENTS[name](of_image.affine, x, of_image.gram)
                     _check_finite(case, sigma, found)
                     run.add(found, label, time.perf_counter() - start + of_image.seconds)
+                elif name == "bank" and bank is not None:
+                    found, seconds = bank.moments(row, x)
+                    _check_finite(case, sigma, found)
+                    run.add(found, label, seconds)
                 elif name == "diagonal" and steps is not None:
                     seed = noise_seed(options.seed, Purpose.PROBES, position, level)
                     alone = propagate_diagonal(steps.network, steps.input_of(x), seed=seed)
@@ -156,7 +165,7 @@ def run_moments(
             )
         advance(1)
     kind = None if linearizer is None else "skip" if linearizer.is_skip else "cut"
-    return MomentRuns(plan, kind, engines, references, seconds_per_forward(case))
+    return MomentRuns(plan, kind, engines, references, seconds_per_forward(case), bank)
 
 
 def _check_finite(case: Case, sigma: float, found: LogitMoments) -> None:

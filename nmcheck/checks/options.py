@@ -10,7 +10,7 @@ from nmcheck.errors import UsageError
 
 LINEARIZERS = ("taylor", "averaged")
 REFERENCES = ("control-variate", "plain")
-ENGINES = ("propagate", "two-stage", "diagonal", "published-theorem2", "published-lemma4")
+ENGINES = ("propagate", "two-stage", "bank", "diagonal", "published-theorem2", "published-lemma4")
 DEFAULT_ENGINES = ("propagate", "two-stage", "published-theorem2")
 LEAST_REFERENCE_SAMPLES = 500
 """250 antithetic pairs: below that the interval of a variance does not cover (formulas.md, section h)."""
@@ -28,10 +28,11 @@ class AnalyzeOptions:
         sigmas: noise levels, in pixel units.
         noise: what the noise is like (``data.noise``): ``isotropic``, ``window:ROW0:ROW1:COL0:COL1``, ``diagonal:FILE``
             or ``factor:FILE``; its covariance is sigma^2 times that.
-        cut: ``first``, ``last``, ``best`` or the name of a ReLU node.
+        cut: ``first``, ``last``, ``best`` or the name of a ReLU node; None for the bank's, without one for ``last``.
         linearizer: how the parts around the cut are made affine, of ``LINEARIZERS``.
         averaging_points: noisy inputs that ``averaged`` averages over, an image and noise level; even.
         engines: which moments to compute, of ``ENGINES``.
+        bank: a file of ``nmcheck bank build``, which engine ``bank`` reads.
         scale: what the model expects, given pixels in [0, 1]; None for the model's own metadata, else ``unit``.
         value_range: the range float images lie in, if not [0, 1].
         seed: seeds the choice of images and the reference's noise.
@@ -51,7 +52,7 @@ class AnalyzeOptions:
     data: str
     sigmas: tuple[float, ...] = (0.05, 0.1)
     noise: str = "isotropic"
-    cut: str = "last"
+    cut: str | None = None
     linearizer: str = "taylor"
     averaging_points: int = 16
     engines: tuple[str, ...] = DEFAULT_ENGINES
@@ -65,6 +66,7 @@ class AnalyzeOptions:
     residual_samples: int = 128
     second_order: bool = False
     device: str = "auto"
+    bank: Path | None = None
 
     def __post_init__(self) -> None:
         self._check_sigmas()
@@ -92,6 +94,10 @@ class AnalyzeOptions:
                 raise UsageError(f"--engine {engine} is not known; choose from {', '.join(ENGINES)}.")
         if not self.engines:
             raise UsageError(f"At least one --engine is needed; choose from {', '.join(ENGINES)}.")
+        if "bank" in self.engines and self.bank is None:
+            raise UsageError("--engine bank needs a --bank FILE, which nmcheck bank build makes.")
+        if self.bank is not None and "bank" not in self.engines:
+            raise UsageError("--bank is read by --engine bank only; ask for that engine too.")
 
     def _check_counts(self) -> None:
         if self.samples < 1:

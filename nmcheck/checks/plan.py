@@ -40,8 +40,14 @@ class MomentPlan:
         return "; ".join(dict.fromkeys(self.left_out.values()))
 
 
-def plan_moments(case: Case, options: AnalyzeOptions, progress: Progress) -> MomentPlan:
+def plan_moments(case: Case, options: AnalyzeOptions, progress: Progress, bank_cut: str | None = None) -> MomentPlan:
     """Choose the cut, if an engine needs one.
+
+    Args:
+        case: the network.
+        options: what is asked for.
+        progress: told how far the choice is.
+        bank_cut: the node that a bank is linearized around, which the other engines then take too.
 
     Raises:
         UsageError: the cut asked for is not to be had (``choose_cut``).
@@ -55,10 +61,12 @@ def plan_moments(case: Case, options: AnalyzeOptions, progress: Progress) -> Mom
     if not linearized:
         return MomentPlan(engines, None, {})
     errors = cut_errors(case, options, progress) if options.cut == "best" else ()
-    if options.cut == "best":
+    if bank_cut is not None:
+        cut = choose_cut(graph, bank_cut)
+    elif options.cut == "best":
         cut = next((graph.by_name[one.node] for one in errors if one.chosen), None)
     else:
-        cut = choose_cut(graph, options.cut)
+        cut = choose_cut(graph, options.cut or "last")
     if cut is not None:
         return MomentPlan(engines, cut, {}, errors)
     reason = no_cut_reason(graph)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from nmcheck.checks.case import Case
 from nmcheck.linearize.steps import linearized_reasons
@@ -43,6 +44,7 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
         samples_reason=None if sampled_errors else PAIRED,
         variance_error=float(np.sqrt(np.mean(sampled_errors))) if sampled_errors else None,
         variance_error_reason=None if sampled_errors else PAIRED,
+        mean_correction_sd=float(np.sqrt(np.mean([_correction(one) for one in found]))),
         direction_error_sd=error,
         direction_error_sd_reason=reason,
         linearized=tuple(LinearizedNode(node=node, what=what) for node, what in linearized_reasons(case.graph).items()),
@@ -51,3 +53,9 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
             for node in found[0].gains
         ),
     )
+
+
+def _correction(one: Propagated) -> float:
+    """Mean square over the logits, in units of their variances."""
+    variance = one.covariance.diagonal()
+    return float((one.correction.square() / variance.clamp(min=torch.finfo(variance.dtype).tiny)).mean())

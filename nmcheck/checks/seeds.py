@@ -17,6 +17,8 @@ class Purpose(IntEnum):
     AVERAGING = 4
     CUT = 5
     PILOT = 6
+    GATE = 7
+    PICTURES = 8
 
 
 def noise_seed(seed: int, purpose: Purpose, index: int, level: int) -> int:

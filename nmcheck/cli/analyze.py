@@ -25,6 +25,7 @@ class Engine(StrEnum):
 
     PROPAGATE = "propagate"
     TWO_STAGE = "two-stage"
+    BANK = "bank"
     DIAGONAL = "diagonal"
     THEOREM_2 = "published-theorem2"
     LEMMA_4 = "published-lemma4"
@@ -86,16 +87,17 @@ def analyze(
         ),
     ] = "isotropic",
     cut: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NODE",
             help="The ReLU the network is linearized around: a node's name, or first or last of those that every path "
             "to the logits crosses; of all ReLUs if there is none; or best, the one of all ReLUs around which the "
             "linearized network comes closest to the network, measured on 8 images with 32 noise draws; of errors "
             "within 5 % of the smallest, the last. first, last and best pass over ReLUs whose matrices would take more "
-            "than 2 GiB.",
+            "than 2 GiB. Default: last, or the ReLU that the bank is linearized around.",
+            show_default=False,
         ),
-    ] = "last",
+    ] = None,
     linearizer: Annotated[
         Linearizer,
         typer.Option(
@@ -111,9 +113,18 @@ def analyze(
             metavar="ENGINE",
             help="How the moments are computed; may be given several times: propagate (Gaussian moments through every "
             "layer, the most accurate), two-stage (the papers' linearization around one ReLU; exact for "
-            "affine-ReLU-affine networks), and as baselines diagonal (units taken as independent, which loses most of "
+            "affine-ReLU-affine networks), bank (the same, linearized at the nearest point of --bank instead of at the "
+            "image), and as baselines diagonal (units taken as independent, which loses most of "
             "the variance), published-theorem2 and published-lemma4 (the papers' formulas; the latter is slow). "
-            "Default: propagate, two-stage and published-theorem2.",
+            "Default: propagate, two-stage and published-theorem2; with --bank, bank alone.",
+            show_default=False,
+        ),
+    ] = None,
+    bank: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A bank of linearizations that nmcheck bank build has made of this model, for --engine bank.",
             show_default=False,
         ),
     ] = None,
@@ -203,7 +214,8 @@ def analyze(
         noise=noise,
         cut=cut,
         linearizer=str(linearizer),
-        engines=tuple(str(name) for name in engine or (Engine.PROPAGATE, Engine.TWO_STAGE, Engine.THEOREM_2)),
+        engines=_engines(engine, bank),
+        bank=bank,
         scale=scale,
         value_range=None if value_range is None else parse_range(value_range),
         seed=seed,
@@ -225,6 +237,13 @@ def analyze(
     if not quiet and (output is not None or output_format is Format.JSON or not sys.stdout.isatty()):
         for warning in report.warnings:
             print(f"Warning: {warning}", file=sys.stderr)
+
+
+def _engines(asked: list[Engine] | None, bank: Path | None) -> tuple[str, ...]:
+    """The engines to run; a bank is read whether its engine is named or not."""
+    if bank is None:
+        return tuple(str(name) for name in asked or (Engine.PROPAGATE, Engine.TWO_STAGE, Engine.THEOREM_2))
+    return tuple(dict.fromkeys(str(name) for name in (*(asked or ()), Engine.BANK)))
 
 
 def parse_range(text: str) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import os
 import secrets
 import stat
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,9 +59,60 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise _unwritable(path, error) from error
 
 
+def write_all(files: Mapping[Path, bytes]) -> None:
+    """Write several files so that a failure leaves none of them: all are written aside before any takes its name.
+
+    Raises:
+        OutputError: if one cannot be written; older files of these names are then still there.
+    """
+    waiting: list[tuple[Path, Path]] = []
+    try:
+        for path, content in files.items():
+            try:
+                if _is_special(path):
+                    path.write_bytes(content)
+                else:
+                    waiting.append((_written_beside(path.resolve(), content), path.resolve()))
+            except OSError as error:
+                raise _unwritable(path, error) from error
+        for temporary, target in waiting:
+            try:
+                temporary.replace(target)
+            except OSError as error:
+                raise _unwritable(target, error) from error
+    finally:
+        for temporary, _ in waiting:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append to a file that others write to as well.
+
+    Raises:
+        OutputError: if that fails.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def _replace(path: Path, content: bytes) -> None:
     # Through a symbolic link to what it points at, as a plain write would do.
     target = path.resolve()
+    temporary = _written_beside(target, content)
+    try:
+        temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _written_beside(target: Path, content: bytes) -> Path:
+    """A temporary file in the target's folder with this content and the target's permissions; none if that fails."""
     temporary, descriptor = _open_beside(target)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -69,11 +121,11 @@ def _replace(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         if target.exists():
             temporary.chmod(target.stat().st_mode & 0o7777)
-        temporary.replace(target)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
+    return temporary
 
 
 def _open_beside(path: Path) -> tuple[Path, int]:

@@ -50,9 +50,16 @@ def open_progress(quiet: bool) -> Iterator[Progress]:
         yield LineProgress()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:", style="dim"),
+        TimeRemainingColumn(),
+    )
     with Bars(*columns, console=Console(file=sys.stderr)) as bars:
         yield BarProgress(bars)

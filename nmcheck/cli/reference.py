@@ -19,8 +19,8 @@ error. Tables in a pipe are 160 columns wide or more. `NO_COLOR` turns colours o
 
 | exit code | meaning |
 |---|---|
-| 0 | analysed |
-| 1 | a gate failed (no command of this version has one) |
+| 0 | analysed; the gate passed |
+| 1 | the gate failed |
 | 2 | usage or configuration error |
 | 3 | could not analyse: bad or unsupported model, bad data, unwritable output, full disk or too little memory |
 | 4 | internal error; `NMCHECK_DEBUG=1` shows the traceback |
@@ -32,7 +32,11 @@ def reference_page() -> str:
     """The page, ending in a newline."""
     root: Any = typer.main.get_command(app)
     parts = [INTRODUCTION, _section("nmcheck", root)]
-    parts += [_section(f"nmcheck {name}", command) for name, command in root.commands.items()]
+    for name, command in root.commands.items():
+        parts += [
+            _section(f"nmcheck {name} {inner}".rstrip(), one)
+            for inner, one in (getattr(command, "commands", None) or {"": command}).items()
+        ]
     return "\n".join(parts)
 
 

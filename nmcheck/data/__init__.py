@@ -2,7 +2,7 @@
 
 from nmcheck.data.dataset import Dataset, check_labels
 from nmcheck.data.digest import digest
-from nmcheck.data.layout import channel_axis, to_model_layout
+from nmcheck.data.layout import channel_axis, to_model_layout, to_stored_layout
 from nmcheck.data.noise import InputNoise, parse_noise, read_noise
 from nmcheck.data.read import read_data
 from nmcheck.data.scale import InputScale, input_scale, parse_scale
@@ -23,4 +23,5 @@ __all__ = [
     "read_noise",
     "select",
     "to_model_layout",
+    "to_stored_layout",
 ]

@@ -55,6 +55,28 @@ def to_model_layout(
     raise DataError(_misfit(sample, input_shape, wanted))
 
 
+def to_stored_layout(
+    samples: Float[np.ndarray, "images *sample"],
+    stored: tuple[int, ...],
+    input_shape: tuple[int, ...],
+    batch_axis: int | None,
+) -> Float[np.ndarray, "images *stored"]:
+    """The way back from ``to_model_layout``.
+
+    Args:
+        samples: images in the model's layout, (N, *input_shape).
+        stored: shape of one image in the data.
+        input_shape: shape of one sample in the graph.
+        batch_axis: axis of length 1 that counts samples, or None.
+
+    Raises:
+        DataError: if no rule leads from one shape to the other.
+    """
+    places = np.arange(prod(stored), dtype=np.float64).reshape(1, *stored)
+    moved = to_model_layout(places, input_shape, batch_axis).ravel().astype(np.int64)
+    return samples.reshape(len(samples), len(moved))[:, np.argsort(moved)].reshape(-1, *stored)
+
+
 def channel_axis(input_shape: tuple[int, ...], batch_axis: int | None) -> int | None:
     """The axis of the model's input that counts colour channels, or None if the input is no image.
 

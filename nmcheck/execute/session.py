@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from jaxtyping import Num
+from jaxtyping import Num, Shaped
 
 from nmcheck.errors import ModelError, UnsupportedError
 from nmcheck.graph.ir import Graph
@@ -34,6 +34,7 @@ class ReferenceSession:
     Attributes:
         provider: the execution provider that onnxruntime put first.
         description: name and version of the runtime.
+        dtype: floating-point type the file takes its input in; samples are rounded to it.
 
     Raises:
         ModelError: onnxruntime refuses the file.
@@ -64,11 +65,11 @@ class ReferenceSession:
                 f"{path}: input '{self._input.name}' is of type {self._input.type}, for which onnxruntime takes no "
                 "numpy array; export the model with a float32 input."
             )
-        self._type = _TYPES[self._input.type]
+        self.dtype = np.dtype(_TYPES[self._input.type])
         self.provider = self._session.get_providers()[0]
         self.description = f"onnxruntime {onnxruntime.__version__}"
 
-    def run(self, x: Num[np.ndarray, "batch *sample"]) -> Num[np.ndarray, "batch *output"]:
+    def run(self, x: Num[np.ndarray, "batch *sample"]) -> Shaped[np.ndarray, "batch *output"]:
         """The file's output for a batch.
 
         Args:
@@ -84,15 +85,15 @@ class ReferenceSession:
         """
         graph = self._graph
         shape = graph.shapes[graph.input][0 if graph.batch_axis is None else 1 :]
-        samples = np.asarray(x).astype(self._type, copy=False)
+        samples = np.asarray(x).astype(self.dtype, copy=False)
         if len(samples) == 0:
-            return np.zeros((0, *graph.shapes[graph.output]), dtype=self._type)
+            return np.zeros((0, *graph.shapes[graph.output]), dtype=self.dtype)
         samples = samples.reshape(len(samples), *shape)
         any_size = graph.batch_axis is not None and graph.declared_batch is None
         size = _CHUNK if any_size else graph.declared_batch or 1
         return np.concatenate([self._run_chunk(samples[i : i + size], size) for i in range(0, len(samples), size)])
 
-    def _run_chunk(self, samples: Num[np.ndarray, "batch *sample"], size: int) -> Num[np.ndarray, "batch *output"]:
+    def _run_chunk(self, samples: Num[np.ndarray, "batch *sample"], size: int) -> Shaped[np.ndarray, "batch *output"]:
         """At most ``size`` samples; where the file insists on ``size``, the last one is repeated to fill up."""
         graph, count = self._graph, len(samples)
         if graph.batch_axis is None:

@@ -36,6 +36,7 @@ class TwoStageLinearizer:
     Args:
         program: the network, in the precision the linearization is wanted in.
         relu: a ReLU of its graph that the logits depend on (``graph.cuts``).
+        holds_matrices: whether A and its Gram matrix will be held in memory, and must fit.
 
     Attributes:
         before: a, from the input to the ReLU's.
@@ -51,12 +52,12 @@ class TwoStageLinearizer:
 
     depends_on_noise: ClassVar[bool] = False
 
-    def __init__(self, program: Program, relu: Node) -> None:
+    def __init__(self, program: Program, relu: Node, *, holds_matrices: bool = True) -> None:
         graph = program.graph
         self.is_skip = relu in relu_skips(graph)
         if not self.is_skip and relu not in relu_cuts(graph):
             raise ValueError(f"'{relu.name}' ({relu.op}) is no ReLU that the logits depend on")
-        refusal = budget_refusal(graph, relu)
+        refusal = budget_refusal(graph, relu) if holds_matrices else None
         if refusal is not None:
             raise UsageError(f"The network cannot be linearized at this ReLU: {refusal}; take a later one.")
         self.program = program
@@ -110,18 +111,25 @@ class TwoStageLinearizer:
         arguments = (inputs, h) if self.is_skip else (h,)
         return _affine_outputs(self.behind, self._arguments(points), arguments).flatten(1)
 
+    def units_over(self, points: Sequence[Tensor], x: Tensor) -> Float[Tensor, " p"]:
+        """A x + c1 at an input, of the model that is averaged over points, without A: one pass a point."""
+        step = x - torch.stack(list(points)).mean(dim=0)
+        moved = [torch.func.jvp(self.before, (point,), (step,)) for point in points]
+        return torch.stack([value + change for value, change, *_ in moved]).mean(dim=0).flatten()
+
     def _arguments(self, points: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
         """G's, at points."""
         units = [torch.relu(self.before(point)) for point in points]
         return list(zip(points, units, strict=True)) if self.is_skip else [(h,) for h in units]
 
 
-def two_stage_at(program: Program, node: Node) -> TwoStageLinearizer:
+def two_stage_at(program: Program, node: Node, *, holds_matrices: bool = True) -> TwoStageLinearizer:
     """The linearizer at a ReLU or at one in disguise, whose ReLU is written out first (``graph.disguised``).
 
     Args:
         program: the network, in the precision the linearization is wanted in.
         node: one of its cut points (``graph.cuts``).
+        holds_matrices: whether the matrices will be held in memory, and must fit.
 
     Raises:
         UsageError: the matrices would not fit in memory.
@@ -130,7 +138,7 @@ def two_stage_at(program: Program, node: Node) -> TwoStageLinearizer:
     graph, relu = with_relu_at(program.graph, node)
     if graph is not program.graph:
         program = Program(graph, program.dtype, program.device)
-    return TwoStageLinearizer(program, relu)
+    return TwoStageLinearizer(program, relu, holds_matrices=holds_matrices)
 
 
 def _affine_model(function: Callable[..., Tensor], points: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor]:

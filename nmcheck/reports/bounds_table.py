@@ -5,22 +5,18 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.markup import escape
 
+from nmcheck.reports.attack_table import attack_tables
+from nmcheck.reports.bounds_domain import domain
 from nmcheck.reports.layout import new_table, paragraph, reasons, settle
 from nmcheck.reports.numbers import MISSING, significant
 from nmcheck.results.bounds import BoundsEntry, LayerBounds
 
-NORMS = {"l2": "L2", "linf": "Linf"}
-
 
 def bounds_tables(entry: BoundsEntry) -> list[RenderableType]:
-    """The layers, the radii by method, and what the published formulas are worth."""
-    return [_layers(entry), "", *_layer_notes(entry), "", _radii(entry), "", *_radius_notes(entry)]
-
-
-def domain(entry: BoundsEntry) -> str:
-    """Norm and input domain in words."""
-    where = "unboxed" if entry.box is None else f"pixels kept in {entry.box[0]:g} to {entry.box[1]:g}"
-    return f"{NORMS[entry.norm]}, {where}"
+    """The layers, the radii by method, what the published formulas are worth, and the attacks, if any were run."""
+    layers = [_layers(entry), "", *_layer_notes(entry), ""] if entry.layers else []
+    bounds = [*layers, _radii(entry), "", *_radius_notes(entry)]
+    return [*bounds, "", *attack_tables(entry)] if entry.attack else bounds
 
 
 def _layers(entry: BoundsEntry) -> RenderableType:

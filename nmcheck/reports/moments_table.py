@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from nmcheck.reports.bank_table import bank_use
 from nmcheck.reports.layout import new_table, paragraph, reasons, settle, widest
 from nmcheck.reports.numbers import level, significant, with_error, z_score
 from nmcheck.results.moments import ClassMoments, MomentEntry, OverallMoments
@@ -37,6 +38,7 @@ def moments_tables(entries: tuple[MomentEntry, ...], width: int) -> list[Rendera
         *_baselines(entries),
         *([paragraph(SKIP)] if any(entry.cut_kind == "skip" for entry in entries) else []),
         *_propagation(entries),
+        *_bank(entries),
         *reasons(record for entry in entries for record in (*entry.per_class, entry.overall)),
         "",
         *flip_table(entries),
@@ -63,7 +65,8 @@ def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
         paragraph(
             f"propagate at sigma {level(entry.sigma_pixel)}: what is not linear in the noise is told by "
             f"{way.samples:,} noisy inputs an image; relative standard error of its variances from that: "
-            f"{significant(way.variance_error, 2)}."
+            f"{significant(way.variance_error, 2)}. They moved the means by {significant(way.mean_correction_sd, 2)} "
+            "of a logit's own standard deviation."
         )
         for entry, way in found
         if way.samples is not None
@@ -78,6 +81,11 @@ def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
         if way.random
     ]
     return lines
+
+
+def _bank(entries: tuple[MomentEntry, ...]) -> list[Text]:
+    """Which bank served, and how near it is to the images."""
+    return [bank_use(use) for use in dict.fromkeys(entry.bank for entry in entries) if use is not None]
 
 
 def flip_table(entries: tuple[MomentEntry, ...]) -> list[RenderableType]:

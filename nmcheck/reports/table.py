@@ -31,13 +31,14 @@ def to_table(report: Report, width: int = PIPE_WIDTH, *, color: bool = False, en
         color: whether to write terminal colours.
         encoding: what the text will be written in; outside of Unicode the frames are drawn in ASCII.
     """
-    parts: list[RenderableType] = [_header(report), *_warnings(report), ""]
+    parts: list[RenderableType] = [report_header(report), *_warnings(report), ""]
     parts += [*_moments(report, width), "", *_bounds(report), "", *normalization_table(report)]
     parts += ["", *(paragraph(f"Note: {note}") for note in report.notes)] if report.notes else []
     return draw(parts, width, color=color, encoding=encoding)
 
 
-def _header(report: Report) -> Panel:
+def report_header(report: Report) -> Panel:
+    """What was analysed, in a frame."""
     model, data, check = report.model, report.data, report.consistency
     rows = (
         ("model", f"{model.path}  (opset {model.opset}{', ' + model.producer if model.producer else ''})"),

@@ -1,6 +1,16 @@
 """Frozen records of what an analysis found, and the schema of the report they make up."""
 
-from nmcheck.results.bounds import AttackEntry, BoundsEntry, LayerBounds, RadiusEntry, SampleBounds
+from nmcheck.results.bank import BankUse
+from nmcheck.results.bounds import (
+    AccuracyPoint,
+    AttackEntry,
+    BoundsEntry,
+    ClassChanges,
+    IteratedStep,
+    LayerBounds,
+    RadiusEntry,
+    SampleBounds,
+)
 from nmcheck.results.cuts import CutError, LevelError
 from nmcheck.results.flips import (
     ClassFlipEstimate,
@@ -12,6 +22,7 @@ from nmcheck.results.flips import (
     SampledFlips,
 )
 from nmcheck.results.layers import GraphNode
+from nmcheck.results.gate import GateBaseline, GateCheck, GateEntry, GateExample, GateWaiver
 from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import (
     ClassMoments,
@@ -29,8 +40,11 @@ from nmcheck.results.normalization import NoiseGain, NormalizationEntry
 from nmcheck.results.report import Report
 
 __all__ = [
+    "AccuracyPoint",
     "AttackEntry",
+    "BankUse",
     "BoundsEntry",
+    "ClassChanges",
     "ClassFlipEstimate",
     "ClassFlips",
     "ClassMoments",
@@ -42,8 +56,14 @@ __all__ = [
     "FlipEntry",
     "FloorEntry",
     "GraphNode",
+    "GateBaseline",
+    "GateCheck",
+    "GateEntry",
+    "GateExample",
+    "GateWaiver",
     "ImageFlipEstimate",
     "ImageFlips",
+    "IteratedStep",
     "LayerBounds",
     "LayerGain",
     "LeftOut",

@@ -65,6 +65,7 @@ class RadiusEntry(Record):
         certified: whether each radius is a proven lower bound.
         theorem: the statement behind the radii.
         seconds_per_sample: wall time per image, work done once for the model included.
+        seconds_per_sample_reason: why it is not stated.
     """
 
     mean: float | None
@@ -76,7 +77,45 @@ class RadiusEntry(Record):
     images: int
     certified: bool
     theorem: str
-    seconds_per_sample: float
+    seconds_per_sample: float | None
+    seconds_per_sample_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassChanges(Record):
+    """Where one attack takes the images of one class: a row of the thesis's heat map, Fig. 5.10.
+
+    Attributes:
+        class_: the class predicted without a change; the JSON key is ``class``.
+        images: how many images that are, misclassified ones included.
+        to: how many of them the nearest adversarial example makes each class, by class; a class that is not there
+            has 0. Images for which the attack found none are in no class.
+    """
+
+    class_: int
+    images: int
+    to: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IteratedStep(Record):
+    """One step of the thesis's iterative perturbation (section 2.7): FGS applied to what FGS made of the images.
+
+    Attributes:
+        step: 1 for the change of the clean images, 2 for the change of what that made, ...
+        images: images for which this step found an adversarial example.
+        mean_norm: mean norm of the step's change over those.
+        mean_norm_reason: why there is none.
+        back: share of them that are again of the class that was predicted for the clean image.
+        back_reason: why there is none.
+    """
+
+    step: int
+    images: int
+    mean_norm: float | None
+    mean_norm_reason: str | None = None
+    back: float | None
+    back_reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +129,8 @@ class AttackEntry(Record):
         median_reason: why there is none.
         success_rate: share of the correctly classified images it succeeded on.
         seconds_per_sample: wall time per image.
+        seconds_per_sample_reason: why it is not stated.
+        class_changes: which classes the adversarial examples are, by the class predicted without a change, ascending.
     """
 
     mean: float | None
@@ -97,7 +138,9 @@ class AttackEntry(Record):
     median: float | None
     median_reason: str | None = None
     success_rate: float
-    seconds_per_sample: float
+    seconds_per_sample: float | None
+    seconds_per_sample_reason: str | None = None
+    class_changes: tuple[ClassChanges, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +173,22 @@ class SampleBounds(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AccuracyPoint(Record):
+    """Accuracy under the worst change of a given norm, from below and from above, over all images.
+
+    Attributes:
+        epsilon: the norm, in pixel units.
+        certified: share of images that are classified correctly and whose certified radius is at least that.
+        attacked: share of images that are classified correctly and for which no adversarial example that near was
+            found.
+    """
+
+    epsilon: float
+    certified: float
+    attacked: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class BoundsEntry(Record):
     """Robustness in one norm and one input domain.
 
@@ -143,6 +202,8 @@ class BoundsEntry(Record):
         radius: radii by method.
         attack: adversarial examples by attack; empty where none was run.
         per_sample: one entry per image.
+        accuracy: certified and attacked accuracy by epsilon; empty where none was asked for.
+        iterated: the steps of the iterative perturbation; empty where it was not asked for.
     """
 
     norm: Literal["l2", "linf"]
@@ -154,3 +215,5 @@ class BoundsEntry(Record):
     radius: Mapping[str, RadiusEntry]
     attack: Mapping[str, AttackEntry]
     per_sample: tuple[SampleBounds, ...]
+    accuracy: tuple[AccuracyPoint, ...] = ()
+    iterated: tuple[IteratedStep, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from nmcheck.results.bank import BankUse
 from nmcheck.results.flips import EstimatedFlips
 from nmcheck.results.record import Record
 
@@ -194,6 +195,8 @@ class PropagationEntry(Record):
         samples_reason: why there are none.
         variance_error: standard error of the variances from those, relative; root mean square over images and logits.
         variance_error_reason: why there is none.
+        mean_correction_sd: by how much the samples moved the means, in units of each logit's own standard deviation by
+            the engine; root mean square over images and logits. 0 where they found nothing beyond chance.
         direction_error_sd: standard error of the means from random directions, in units of each logit's own standard
             deviation; root mean square over images and logits, from the difference of two halves.
         direction_error_sd_reason: why there is none.
@@ -207,6 +210,7 @@ class PropagationEntry(Record):
     samples_reason: str | None = None
     variance_error: float | None
     variance_error_reason: str | None = None
+    mean_correction_sd: float
     direction_error_sd: float | None
     direction_error_sd_reason: str | None = None
     linearized: tuple[LinearizedNode, ...]
@@ -233,20 +237,23 @@ class MomentEntry(Record):
     Attributes:
         sigma_pixel: standard deviation of the noise in pixel units (data range [0, 1]).
         sigma_model: the same at the model's own input, one value per channel.
-        engine: how the moments were computed: ``propagate``, ``two-stage``, ``diagonal``, ``published-theorem2`` or
-            ``published-lemma4``.
+        engine: how the moments were computed: ``propagate``, ``two-stage``, ``bank``, ``diagonal``,
+            ``published-theorem2`` or ``published-lemma4``.
         baseline: why the engine is there for comparison only and its variance is no estimate; null for estimates.
         cut: ReLU node the network was linearized around, or null if the engine has none.
         cut_kind: ``cut`` if every path from the input to the logits crosses that node, else ``skip``; null without one.
         linearizer: how the parts around the cut were made affine: ``taylor``, ``averaged``, or null.
         propagation: how moments were propagated; null for other engines.
+        bank: the bank that served engine ``bank``; null for other engines.
         reference: the Monte Carlo run compared with.
         per_class: tightness per logit.
         overall: tightness over all logits, and flip probability.
         flips: flip probabilities by class and image, and the confusion matrix; null without a covariance.
         flips_reason: why there are none.
         seconds_per_input: wall time of the engine per image, without the reference.
+        seconds_per_input_reason: why it is not stated.
         forward_passes_per_input: the same in units of one forward pass of one image.
+        forward_passes_per_input_reason: why it is not stated.
     """
 
     sigma_pixel: float
@@ -257,10 +264,13 @@ class MomentEntry(Record):
     cut_kind: Literal["cut", "skip"] | None
     linearizer: Literal["taylor", "averaged"] | None
     propagation: PropagationEntry | None
+    bank: BankUse | None = None
     reference: ReferenceEntry
     per_class: tuple[ClassMoments, ...]
     overall: OverallMoments
     flips: EstimatedFlips | None
     flips_reason: str | None = None
-    seconds_per_input: float
-    forward_passes_per_input: float
+    seconds_per_input: float | None
+    seconds_per_input_reason: str | None = None
+    forward_passes_per_input: float | None
+    forward_passes_per_input_reason: str | None = None

@@ -9,6 +9,7 @@ from nmcheck.results.bounds import BoundsEntry
 from nmcheck.results.cuts import CutError
 from nmcheck.results.flips import SampledFlips
 from nmcheck.results.layers import GraphNode
+from nmcheck.results.gate import GateEntry
 from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import LeftOut, MomentEntry
 from nmcheck.results.normalization import NormalizationEntry
@@ -40,6 +41,8 @@ class Report(Record):
         warnings: what the user should doubt, a sentence each.
         notes: what was assumed or changed on the way, a sentence each.
         seconds: wall time of the analysis.
+        seconds_reason: why it is not stated.
+        gate: what the gate decided; null for other commands.
     """
 
     schema_version: Literal[1] = 1
@@ -60,4 +63,6 @@ class Report(Record):
     graph: tuple[GraphNode, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    seconds: float
+    seconds: float | None
+    seconds_reason: str | None = None
+    gate: GateEntry | None = None

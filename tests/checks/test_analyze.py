@@ -80,6 +80,21 @@ def test_the_network_is_in_the_report_and_every_layer_of_the_bounds_in_it(tmp_pa
     assert {layer.node for layer in found.bounds[0].layers} <= {node.node for node in found.graph}
 
 
+def test_every_distance_lies_between_its_bounds(tmp_path: Path, images: str) -> None:
+    found = report(network(tmp_path / "m.onnx", RELU), images)
+    assert found.bounds
+    (entry,) = found.bounds
+    assert list(entry.attack) == ["fgs", "deepfool", "ddn"]
+    bracketed = [sample for sample in entry.per_sample if sample.lower is not None and sample.upper is not None]
+    assert bracketed
+    for sample in bracketed:
+        assert sample.lower is not None
+        assert sample.upper is not None
+        assert sample.lower <= sample.upper
+        assert sample.upper_method in entry.attack
+    assert all(sample.upper_reason for sample in entry.per_sample if sample.upper is None)
+
+
 def test_an_exact_network_is_at_the_floor_for_either_reference(tmp_path: Path, images: str) -> None:
     model = network(tmp_path / "m.onnx", RELU)
     for reference in ("control-variate", "plain"):

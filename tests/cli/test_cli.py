@@ -46,7 +46,7 @@ def analyze(*arguments, failure=None) -> tuple[int, Any]:
 def test_defaults_reach_the_analysis():
     code, options = analyze()
     assert code == 0
-    assert (options.sigmas, options.cut, options.linearizer) == ((0.05, 0.1), "last", "taylor")
+    assert (options.sigmas, options.cut, options.linearizer) == ((0.05, 0.1), None, "taylor")
     assert options.engines == ("propagate", "two-stage", "published-theorem2")
     assert (options.seed, options.samples, options.reference_samples) == (0, 100, 1000)
     assert (options.scale, options.value_range, options.device) == (None, None, "auto")

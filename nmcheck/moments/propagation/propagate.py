@@ -9,8 +9,9 @@ propagated are estimates. Every output is its closest affine function of the noi
 with W_x the outputs' derivatives in the input through the averaged slopes, by one pass backward (paths that meet again
 in a residual network add up there). The residuals' covariance is that of ``SAMPLES`` noisy inputs, of which the linear
 part is known exactly and taken away: a control variate, inside every layer. It is a small part of the whole, so that
-few samples tell it well, and its standard error is given. Without sampling, ``second_order`` sums it over all pairs of
-elements:
+few samples tell it well, and its standard error is given. Where the samples see beyond chance that the closure has
+biased the mean or the slopes, they correct them (``closure``). Without sampling, ``second_order`` sums it over all
+pairs of elements:
 
     Cov(residual) = sum over steps of W_l diag(c_l) W_l' + pairs,
 
@@ -26,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from jaxtyping import Float
@@ -33,6 +35,7 @@ from torch import Tensor
 
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.propagation.activation import activation
+from nmcheck.moments.propagation.closure import mean_correction, mean_is_exact, slope_correction
 from nmcheck.moments.propagation.linear import first_order
 from nmcheck.moments.propagation.maximum import maximum
 from nmcheck.moments.propagation.memory import BUDGET, tangent_elements
@@ -53,6 +56,8 @@ from nmcheck.steps import (
 
 SAMPLES = 128
 """Noisy inputs that tell the residuals: their variances to about 1 part in 8."""
+_HELD = 6
+"""Values of the largest size that the way back holds at once, in copies."""
 MOST_RANDOM, LEAST_RANDOM = 512, 32
 """Random directions: no more than repay their cost, and no fewer than tell a variance at all; nor fewer samples."""
 
@@ -64,7 +69,8 @@ class Propagated:
     Attributes:
         mean: of the flattened output.
         covariance: of the flattened output, positive semi-definite.
-        jacobian: W_x, the flattened output's derivative in the flattened input, averaged over the noise.
+        jacobian: W_x, the flattened output's derivative in the flattened input, averaged over the noise, corrected.
+        correction: what the samples moved the mean by (``closure``), contained in it.
         directions: how many tangents were propagated.
         direction_error: standard error of the mean where those were random, by the difference of two halves; None
             where there was one for every direction of the noise.
@@ -77,6 +83,7 @@ class Propagated:
     mean: Float[Tensor, " d"]
     covariance: Float[Tensor, "d d"]
     jacobian: Float[Tensor, "d n"]
+    correction: Float[Tensor, " d"]
     directions: int
     direction_error: Float[Tensor, " d"] | None
     samples: int
@@ -110,7 +117,8 @@ def propagate(
     if counts is None:
         tangents = _tangents(network, x)
         noise = _samples(x, samples, seed)
-        return _moments(network, x, tangents, noise, x.structure.directions(x.mean.numel()), second_order=second_order)
+        count = x.structure.directions(x.mean.numel())
+        return _moments(network, x, tangents, noise, count, budget=budget, second_order=second_order)
     count, samples = counts
     halves = [
         _moments(
@@ -119,16 +127,18 @@ def propagate(
             _random(network, x, count // 2, 2 * seed + half),
             _samples(x, max(2, samples // 2), 2 * seed + half),
             count,
+            budget=budget,
         )
         for half in (0, 1)
     ]
-    mean, covariance, jacobian = (
-        0.5 * (getattr(halves[0], name) + getattr(halves[1], name)) for name in ("mean", "covariance", "jacobian")
+    mean, covariance, jacobian, correction = (
+        0.5 * (getattr(halves[0], name) + getattr(halves[1], name))
+        for name in ("mean", "covariance", "jacobian", "correction")
     )
     error = 0.5 * (halves[0].mean - halves[1].mean).abs()
     spread = 0.5 * torch.stack([half.variance_error for half in halves if half.variance_error is not None]).norm(dim=0)
     gains = {node: 0.5 * (gain + halves[1].gains[node]) for node, gain in halves[0].gains.items()}
-    return Propagated(mean, covariance, jacobian, count, error, samples, spread, gains)
+    return Propagated(mean, covariance, jacobian, correction, count, error, samples, spread, gains)
 
 
 def random_directions(
@@ -157,24 +167,36 @@ def _moments(
     noise: Tensor,
     directions: int,
     *,
+    budget: int,
     second_order: bool = False,
 ) -> Propagated:
     residuals: list[Residuals] | None = [] if second_order else None
     output, passed = pass_forward(network, x, tangents, noise, residuals)
-    weights, added, slopes = pass_backward(network, output.mean, passed, {one.step for one in residuals or ()})
+    if residuals is None:
+        weights, added, slopes = _in_parts(network, output.mean, passed, budget), torch.zeros(()), {}
+    else:
+        weights, added, slopes = pass_backward(network, output.mean, passed, {one.step for one in residuals})
     jacobian = weights.reshape(len(weights), -1)
     response = x.sigma * x.structure.response(jacobian)
+    rest, linear = output.residual().flatten(1), output.linear.flatten(1)
+    correction, steeper = torch.zeros_like(rest[0]), torch.zeros_like(rest[0])
+    if not mean_is_exact(network):
+        correction = mean_correction(output.shift().reshape(-1), rest.mT @ rest / (len(rest) - 1), len(rest))
+        if residuals is None:
+            steeper = slope_correction(linear, rest, response @ response.mT)
     error = None
     if residuals is None:
-        rest = output.residual().flatten(1)
+        rest = rest - steeper * (linear - linear.mean(dim=0))
         added = rest.mT @ rest / (len(rest) - 1)
         error = added.diagonal() * (2.0 / (len(rest) - 1)) ** 0.5
     elif residuals:
         added = added + pair_covariance(residuals, slopes)
+    jacobian, response = ((1.0 + steeper[:, None]) * one for one in (jacobian, response))
     return Propagated(
-        mean=output.mean.reshape(-1),
+        mean=output.mean.reshape(-1) + correction,
         covariance=response @ response.mT + added,
         jacobian=jacobian,
+        correction=correction,
         directions=directions,
         direction_error=None,
         samples=len(noise),
@@ -254,8 +276,26 @@ def pass_forward(
     return values[network.output], passed
 
 
+def _in_parts(
+    network: Network, mean: Tensor, passed: Sequence[tuple[Step, Passed]], budget: int
+) -> Float[Tensor, "d ..."]:
+    """Derivatives of the output in the input, a few elements of the output at a time.
+
+    A thousand classes times the largest value of a large network would not fit in memory.
+    """
+    largest = max(prod(shape) for shape in network.shapes.values())
+    rows = max(1, budget // (_HELD * largest * mean.element_size()))
+    seed = torch.eye(mean.numel(), dtype=mean.dtype, device=mean.device)
+    parts = [pass_backward(network, mean, passed, seed=part)[0] for part in seed.split(rows)]
+    return torch.cat(parts)
+
+
 def pass_backward(
-    network: Network, mean: Tensor, passed: Sequence[tuple[Step, Passed]], kept: AbstractSet[int] = frozenset()
+    network: Network,
+    mean: Tensor,
+    passed: Sequence[tuple[Step, Passed]],
+    kept: AbstractSet[int] = frozenset(),
+    seed: Float[Tensor, "d outputs"] | None = None,
 ) -> tuple[Float[Tensor, "d ..."], Float[Tensor, "d d"], dict[int, Tensor]]:
     """Derivatives of the flattened output in the input, and the covariance of what the steps added.
 
@@ -264,12 +304,15 @@ def pass_backward(
         mean: the output's.
         passed: what the steps left on the way forward.
         kept: numbers of the steps whose first output's derivatives are wanted, too.
+        seed: combinations of the flattened output's elements to take derivatives of; every element if not given.
 
     Returns:
         The derivatives in the input, the covariance, and the derivatives in the kept steps' outputs.
     """
-    d = mean.numel()
-    seed = torch.eye(d, dtype=mean.dtype, device=mean.device).reshape(d, *mean.shape)
+    if seed is None:
+        seed = torch.eye(mean.numel(), dtype=mean.dtype, device=mean.device)
+    d = len(seed)
+    seed = seed.reshape(d, *mean.shape)
     cotangents: dict[str, Tensor] = {network.output: seed}
     covariance = torch.zeros(d, d, dtype=mean.dtype, device=mean.device)
     slopes: dict[int, Tensor] = {}

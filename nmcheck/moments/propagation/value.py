@@ -29,6 +29,10 @@ class Value:
     linear: Tensor
     actual: Tensor
 
+    def shift(self) -> Tensor:
+        """Mean over the samples of what the linear response leaves, less the mean propagated."""
+        return (self.actual - self.linear).mean(dim=0) - self.mean
+
     def residual(self) -> Tensor:
         """What the linear response leaves of each sample's deviation from the samples' mean."""
         rest = self.actual - self.linear

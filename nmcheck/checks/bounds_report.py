@@ -1,0 +1,190 @@
+"""``nmcheck bounds``: certified radii, image by image, and norms of adversarial examples."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nmcheck import __version__
+from nmcheck.bounds.network import THEOREM_PUBLISHED
+from nmcheck.bounds.rounding import CERTIFICATE, RELAXATION_CERTIFICATE
+from nmcheck.checks.accuracy import accuracy_points, settled
+from nmcheck.checks.adversarial_files import export_vnnlib, save_adversarial
+from nmcheck.checks.attacks import attack_uppers
+from nmcheck.checks.bounds import NO_ATTACK, TimedBounds, finite, layer_entry, radius_entry, timed_bounds
+from nmcheck.checks.bounds_options import BoundsOptions
+from nmcheck.checks.case import Case, open_case
+from nmcheck.checks.certified import Certified, certified_radii
+from nmcheck.checks.consistency import check_consistency
+from nmcheck.checks.noise import noise_entry
+from nmcheck.checks.progress import Progress, SilentProgress
+from nmcheck.checks.report_head import data_entry, model_entry
+from nmcheck.checks.scales import scale_warnings
+from nmcheck.errors import UsageError
+from nmcheck.execute.session import ReferenceSession
+from nmcheck.results import BoundsEntry, RadiusEntry, Report, SampleBounds, ToolEntry
+
+NO_MOMENTS = "nmcheck bounds computes none; nmcheck analyze does"
+NO_LAYERS = "The layer table and the published radii are L2 statements without a box."
+NOT_OPTIMIZED = "No slopes were optimized, because crown did not run."
+NO_METHOD = "no method that was run applies"
+
+
+def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
+    """Certify radii, and attack the same images.
+
+    Args:
+        options: what to bound, and how.
+        progress: told how far it is; silent by default.
+
+    Raises:
+        ModelError: the model cannot be read, or our execution of it disagrees with onnxruntime's.
+        DataError: the data cannot be read or does not fit the model.
+        UsageError: the options do not fit the model or the data.
+        UnsupportedError: the method asked for does not apply to the model; the message names the node.
+        OutputError: a folder asked for cannot be written.
+    """
+    progress = progress or SilentProgress()
+    start = time.perf_counter()
+    with progress.stage("Model and data", None):
+        case = open_case(options.case_options())
+        if options.box:
+            _check_box(case)
+        session = ReferenceSession(case.file_graph)
+    with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
+        consistency = check_consistency(case, session, advance)
+    accuracy = None if case.labels is None else float(case.correct.double().mean())
+    attacked, upper = None, None
+    if options.attacks:
+        with progress.stage("Attacks", len(options.attacks) * len(case.pixels)) as advance:
+            attacked = attack_uppers(
+                case,
+                session,
+                options.norm_name,
+                options.pixel_box,
+                attacks=options.attacks,
+                seed=options.seed,
+                advance=advance,
+            )
+        upper = torch.from_numpy(attacked.nearest.norms)
+    with progress.stage("Certified radii", len(case.pixels)) as advance:
+        certified = certified_radii(case, options, upper, advance)
+    layers = None
+    if _has_layers(options):
+        with progress.stage("Layers", None):
+            layers = timed_bounds(case)
+    samples = _per_sample(case, certified)
+    if attacked is not None:
+        samples = attacked.with_uppers(samples)
+    entry = BoundsEntry(
+        norm=options.norm_name,
+        box=options.pixel_box,
+        samples=len(case.images),
+        certificate=RELAXATION_CERTIFICATE if len(certified.methods) > 1 else CERTIFICATE,
+        layers=() if layers is None else tuple(layer_entry(row) for row in layers.found.layers if row.index >= 0),
+        radius=_radii(case, certified, layers),
+        attack={} if attacked is None else attacked.entries,
+        per_sample=samples,
+        accuracy=accuracy_points(samples, options.levels),
+    )
+    if attacked is not None and options.save_adversarial is not None:
+        save_adversarial(case, attacked, options.save_adversarial)
+    if options.vnnlib is not None:
+        _export(case, samples, options, options.vnnlib)
+    return Report(
+        tool=ToolEntry(version=__version__),
+        seed=options.seed,
+        model=model_entry(case),
+        data=data_entry(case, options.samples, options.seed, accuracy),
+        noise=noise_entry(case.noise),
+        consistency=consistency,
+        moments=None,
+        moments_reason=NO_MOMENTS,
+        bounds=(entry,),
+        normalization=(),
+        warnings=scale_warnings(case, session, accuracy),
+        notes=(
+            *case.graph.notes,
+            certified.choice.reason,
+            *([] if layers else [NO_LAYERS]),
+            *([] if options.method == "lipschitz" else [_budget(options)]),
+            *([NOT_OPTIMIZED] if options.optimize and "crown-optimized" not in entry.radius else []),
+        ),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _budget(options: BoundsOptions) -> str:
+    return f"Coefficients of the relaxation take at most {options.memory:,} MiB at a time."
+
+
+def _has_layers(options: BoundsOptions) -> bool:
+    return options.norm == "2" and not options.box
+
+
+def _check_box(case: Case) -> None:
+    least, most = float(case.pixels.min()), float(case.pixels.max())
+    if least < 0 or most > 1:
+        raise UsageError(
+            f"--box keeps pixels in 0 to 1, but the data goes from {least:g} to {most:g}; leave --box out, or give "
+            "the --range of the data."
+        )
+
+
+def _export(case: Case, samples: Sequence[SampleBounds], options: BoundsOptions, folder: Path) -> None:
+    """A question for external verifiers for every image and epsilon that neither a radius nor an example settles."""
+    for epsilon in options.levels:
+        rows = [row for row, one in enumerate(samples) if one.correct and not settled(one, epsilon)]
+        export_vnnlib(case, np.array(rows, dtype=int), epsilon, folder / f"linf_{epsilon:g}", box=options.pixel_box)
+
+
+def _radii(case: Case, certified: Certified, layers: TimedBounds | None) -> dict[str, RadiusEntry]:
+    correct = case.correct.cpu().numpy()
+    count = len(case.images)
+    radius: dict[str, RadiusEntry] = {}
+    if layers is not None:
+        radius["published"] = radius_entry(
+            layers.found.radius_published,
+            layers.found.radius_published_reason,
+            correct,
+            theorem=THEOREM_PUBLISHED,
+            certified=False,
+            seconds=layers.seconds / count,
+        )
+    for found in certified.methods:
+        radius[found.method] = radius_entry(
+            found.radii, found.reason, correct, theorem=found.theorem, certified=True, seconds=found.seconds / count
+        )
+    return radius
+
+
+def _per_sample(case: Case, certified: Certified) -> tuple[SampleBounds, ...]:
+    entries: list[SampleBounds] = []
+    ran = [found for found in certified.methods if found.radii is not None]
+    for row, position in enumerate(case.positions):
+        lower, method, reason = None, None, certified.methods[0].reason or NO_METHOD
+        for found in ran:
+            assert found.radii is not None
+            value, why = finite(float(found.radii[row]))
+            # A later method counts where it has proven more than the one it started from.
+            if lower is None or (value is not None and value > lower):
+                lower, reason, method = value, why, None if value is None else found.method
+        entries.append(
+            SampleBounds(
+                index=int(position),
+                label=int(case.classes_of_images[row]),
+                predicted=int(case.predicted[row]),
+                correct=bool(case.correct[row]),
+                lower=lower,
+                lower_reason=None if lower is not None else reason,
+                lower_method=method,
+                upper=None,
+                upper_reason=NO_ATTACK,
+                upper_method=None,
+            )
+        )
+    return tuple(entries)

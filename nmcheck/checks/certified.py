@@ -1,0 +1,136 @@
+"""Certified radii of the images of a case, method after method, each starting from what the one before has proven."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nmcheck.bounds.affine_run import LayerConstants
+from nmcheck.bounds.pair_radius import THEOREM as PAIR_THEOREM
+from nmcheck.bounds.pair_radius import PairRadii
+from nmcheck.bounds.relaxation.method import Choice, choose
+from nmcheck.bounds.relaxation.radius import THEOREMS, Images, RelaxedRadii
+from nmcheck.bounds.relaxation.relaxation import Relaxation
+from nmcheck.checks.bounds_options import NORMS, BoundsOptions
+from nmcheck.checks.case import Case
+from nmcheck.errors import UnsupportedError
+from nmcheck.execute.program import Program
+from nmcheck.linearize.steps import network_of
+
+_ELEMENTS = 2**15
+"""Of the largest value, over the images that are bounded together."""
+_INTO_LINF = "; a change of at most r in Linf is one of at most r sqrt(n) in L2, n being the number of inputs"
+
+
+@dataclass(frozen=True)
+class MethodRadii:
+    """What one method found.
+
+    Attributes:
+        method: its name.
+        theorem: the statement behind it.
+        radii: (images,); None if it does not apply.
+        reason: why it does not.
+        seconds: wall time, that of the methods it started from included.
+    """
+
+    method: str
+    theorem: str
+    radii: Float[Tensor, " images"] | None
+    reason: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Certified:
+    """What all methods found.
+
+    Attributes:
+        methods: in the order they ran, each no worse than the one before.
+        choice: the method asked for or chosen.
+    """
+
+    methods: tuple[MethodRadii, ...]
+    choice: Choice
+
+
+def certified_radii(
+    case: Case, options: BoundsOptions, upper: Tensor | None, advance: Callable[[int], None]
+) -> Certified:
+    """Radii by ``lipschitz``, and by linear relaxation where that is asked for or affordable.
+
+    Args:
+        case: the model and the images.
+        options: norm, box, method and memory.
+        upper: norms of adversarial examples, infinite where none is known; None without an attack.
+        advance: told of every image finished.
+
+    Raises:
+        UnsupportedError: the method asked for does not apply; the message names the node.
+    """
+    start = time.perf_counter()
+    graph = case.graph
+    program = case.double if case.double.device == "cpu" else Program(graph, torch.float64)
+    images, norm = case.images.cpu(), NORMS[options.norm]
+    budget = options.memory * 2**20
+    constants = LayerConstants(graph, program)
+    known, reason = _lipschitz(constants, images, norm)
+    found = [
+        MethodRadii(
+            "lipschitz",
+            PAIR_THEOREM + (_INTO_LINF if norm != 2 else ""),
+            None if reason else known.amin(dim=1),
+            reason,
+            time.perf_counter() - start,
+        )
+    ]
+    relaxation, refusal = None, None
+    if options.method != "lipschitz":
+        try:
+            relaxation = Relaxation(graph, program, network_of(program), constants, budget)
+        except UnsupportedError as error:
+            if options.method != "auto":
+                raise
+            refusal = str(error)
+    choice = choose(options.method, graph, refusal, budget)
+    if relaxation is None or choice.method == "lipschitz":
+        advance(len(images))
+        return Certified(tuple(found), choice)
+    box = (0.0, 1.0) if options.box else None
+    asked = Images(images, program(images), norm, box)
+    stages = {"crown-ibp": RelaxedRadii(relaxation, tighten=False)}
+    if choice.method == "crown":
+        stages["crown"] = RelaxedRadii(relaxation, tighten=True)
+        if options.optimize:
+            stages["crown-optimized"] = RelaxedRadii(relaxation, tighten=True, optimize=options.optimize)
+    together = max(1, _ELEMENTS // max(math.prod(shape) for shape in graph.shapes.values()))
+    seconds = dict.fromkeys(stages, 0.0)
+    parts: dict[str, list[Tensor]] = {name: [] for name in stages}
+    for rows in torch.arange(len(images)).split(together):
+        best = known[rows]
+        for name, radii in stages.items():
+            since = time.perf_counter()
+            best = radii.at(asked.only(rows), best, None if upper is None else upper[rows])
+            seconds[name] += time.perf_counter() - since
+            parts[name].append(best.amin(dim=1))
+        advance(len(rows))
+    spent = found[0].seconds
+    for name in stages:
+        spent += seconds[name]
+        found.append(MethodRadii(name, THEOREMS[name], torch.cat(parts[name]), None, spent))
+    return Certified(tuple(found), choice)
+
+
+def _lipschitz(constants: LayerConstants, images: Tensor, norm: float) -> tuple[Tensor, str | None]:
+    """Radii by class, or zeros and why there are none."""
+    try:
+        pairs = PairRadii(constants).at(images)
+    except UnsupportedError as error:
+        return torch.zeros((len(images), constants.program.classes), dtype=torch.float64), str(error)
+    return (pairs if norm == 2 else pairs / (math.sqrt(images[0].numel()) * (1 + 1e-12))), None

@@ -1,0 +1,200 @@
+"""``nmcheck bounds``."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nmcheck.cli.analyze import parse_range
+from nmcheck.cli.output import check_writable, write_file, write_stdout
+from nmcheck.cli.rendering import Format, canvas
+from nmcheck.cli.session import SESSION
+
+if TYPE_CHECKING:
+    from nmcheck.results.report import Report
+
+
+class Norm(StrEnum):
+    """``--norm``."""
+
+    L2 = "2"
+    LINF = "inf"
+
+
+class Method(StrEnum):
+    """``--method``."""
+
+    AUTO = "auto"
+    LIPSCHITZ = "lipschitz"
+    CROWN_IBP = "crown-ibp"
+    CROWN = "crown"
+
+
+def bounds(
+    *,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX classifier.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="Images to bound: mnist (its 10,000 test images, in the package), mnist:train, fashion-mnist, "
+            "fashion-mnist:train (downloaded once), a .npz file (FILE.npz:train for its training part), a folder of "
+            "idx files, or a folder with one sub-folder of images per class.",
+            show_default=False,
+        ),
+    ],
+    norm: Annotated[
+        Norm, typer.Option(metavar="2|inf", help="The norm of a change: Euclidean, or the largest change of a pixel.")
+    ] = Norm.L2,
+    box: Annotated[
+        bool,
+        typer.Option("--box", help="Only changes that leave every pixel within 0 to 1 count. Radii grow by it."),
+    ] = False,
+    method: Annotated[
+        Method,
+        typer.Option(
+            metavar="auto|lipschitz|crown-ibp|crown",
+            help="How radii are certified: by Lipschitz constants (milliseconds), by linear relaxation with interval "
+            "bounds of the layers (crown-ibp), or with layer bounds by relaxation, too (crown, the tightest). auto "
+            "takes crown if it needs no more than 2e11 operations a test, else crown-ibp; and lipschitz where a layer "
+            "has no linear bounds.",
+        ),
+    ] = Method.AUTO,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="An attack that looks for adversarial examples, each confirmed by onnxruntime on the file; may be "
+            "given several times. --norm 2: fgs, fgv, deepfool, ddn, pgd, lbfgs; --norm inf: fgs, deepfool, pgd; none "
+            "for no attack. Default: all but pgd and lbfgs, or all of --norm inf.",
+            show_default=False,
+        ),
+    ] = None,
+    epsilon: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="E",
+            help="Norm at which certified and attacked accuracy are stated; may be given several times. Default: 0.1, "
+            "0.25, 0.5 and 1, or 0.01, 0.02, 0.05 and 0.1 for --norm inf.",
+            show_default=False,
+        ),
+    ] = None,
+    save_adversarial: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write the nearest adversarial examples to a folder, as npz and as a picture.",
+            show_default=False,
+        ),
+    ] = None,
+    vnnlib: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write what is still open, for every --epsilon, as VNN-LIB questions for external verifiers "
+            "(--norm inf).",
+            show_default=False,
+        ),
+    ] = None,
+    optimize: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="With crown: optimize the slopes of the linear bounds by N gradient steps a test (alpha-CROWN). Radii "
+            "grow by some percent, and take some N times as long; 10 is enough for most.",
+        ),
+    ] = 0,
+    memory: Annotated[
+        int, typer.Option(metavar="MIB", help="Memory that the relaxation's coefficients may take at a time.")
+    ] = 512,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCALE",
+            help="What the model expects, given pixels of 0 to 1: unit (the same), byte (0 to 255), or "
+            "mean=A[,B,C]:std=A[,B,C] for (pixel - mean) / std, one value or one per channel. "
+            "Default: the model's metadata entry nmcheck.scale, else unit.",
+            show_default=False,
+        ),
+    ] = None,
+    value_range: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="LOW:HIGH",
+            help="The values of the data that mean black and white. Default: 0:255 for 8-bit images, else 0:1.",
+            show_default=False,
+        ),
+    ] = None,
+    output_format: Annotated[
+        Format, typer.Option("--format", metavar="table|json", help="Tables for a person, or JSON.")
+    ] = Format.TABLE,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file instead of standard output."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the choice of images.")] = 0,
+    samples: Annotated[
+        int, typer.Option(metavar="N", help="Number of images to use, each class in proportion to its size.")
+    ] = 100,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no warnings on standard error.")
+    ] = False,
+) -> None:
+    """Certify how far each image can change before its label can, and attack it.
+
+    For every image a radius: no change of the pixels up to that norm changes the predicted class. Computed in float64
+    on the CPU. Beside it the norm of a real adversarial example, confirmed by onnxruntime: the truth lies between.
+    """
+    from nmcheck.checks.bounds_options import BoundsOptions
+    from nmcheck.cli.progress import open_progress
+
+    options = BoundsOptions(
+        model=model,
+        data=data,
+        norm=str(norm),
+        box=box,
+        method=str(method),
+        attacks=None if attack is None else tuple(name for name in attack if name != "none"),
+        epsilons=None if epsilon is None else tuple(epsilon),
+        save_adversarial=save_adversarial,
+        vnnlib=vnnlib,
+        optimize=optimize,
+        memory=memory,
+        scale=scale,
+        value_range=None if value_range is None else parse_range(value_range),
+        seed=seed,
+        samples=samples,
+    )
+    if scale is not None:
+        from nmcheck.data.scale import parse_scale
+
+        parse_scale(scale)
+    if output is not None:
+        check_writable(output)
+    with open_progress(quiet) as progress:
+        report = SESSION.get().bounds(options, progress)
+    text = _render(report, output_format, to_file=output is not None)
+    if output is None:
+        write_stdout(text)
+    else:
+        write_file(output, text)
+    # On a terminal the report has just shown them.
+    if not quiet and (output is not None or output_format is Format.JSON or not sys.stdout.isatty()):
+        for warning in report.warnings:
+            print(f"Warning: {warning}", file=sys.stderr)
+
+
+def _render(report: Report, output_format: Format, *, to_file: bool) -> str:
+    if output_format is Format.JSON:
+        from nmcheck.reports.json import to_json
+
+        return to_json(report)
+    from nmcheck.reports.bounds_report import to_bounds_table
+
+    paper = canvas(to_file=to_file)
+    return to_bounds_table(report, paper.width, color=paper.color, encoding=paper.encoding)

@@ -1,0 +1,279 @@
+"""``nmcheck gate``."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nmcheck.cli.analyze import Device, parse_range
+from nmcheck.cli.gate_outputs import STDOUT, write_reports
+from nmcheck.cli.output import check_writable, write_all, write_stdout
+from nmcheck.cli.session import SESSION
+from nmcheck.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from nmcheck.checks.gate.options import GateOptions
+    from nmcheck.checks.gate.run import GateResult
+    from nmcheck.checks.options import AnalyzeOptions
+
+
+class GateFormat(StrEnum):
+    """``--format``."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
+class OnInconclusive(StrEnum):
+    """``--on-inconclusive``."""
+
+    PASS = "pass"
+    FAIL = "fail"
+
+
+def gate(
+    *,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX classifier.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="Images to measure on, as for nmcheck analyze: mnist, a .npz file, a folder, ...",
+            show_default=False,
+        ),
+    ],
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What is demanded: nmcheck.toml, or a pyproject.toml with [tool.nmcheck]. Default: those of the "
+            "current folder, in this order.",
+            show_default=False,
+        ),
+    ] = None,
+    init: Annotated[
+        bool,
+        typer.Option("--init", help="Write a commented starting policy from what the model does now, to --output."),
+    ] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A JSON report of nmcheck gate or analyze on the same data: no check may be worse than there.",
+            show_default=False,
+        ),
+    ] = None,
+    max_drop: Annotated[
+        str,
+        typer.Option(
+            metavar="X",
+            help="By how much a check may be worse than the baseline, as 0.05 or 5%: of shares and probabilities "
+            "absolute, of radii and errors relative.",
+        ),
+    ] = "0",
+    on_inconclusive: Annotated[
+        OnInconclusive,
+        typer.Option(metavar="pass|fail", help="What it counts as if evidence decides neither way."),
+    ] = OnInconclusive.FAIL,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the JSON report; - is standard output.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, a test case a check.")
+    ] = None,
+    sarif: Annotated[
+        Path | None, typer.Option("--sarif", metavar="FILE", help="Write SARIF 2.1.0, for code scanning.")
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(
+            "--markdown",
+            metavar="FILE",
+            help="Write Markdown. Where GITHUB_STEP_SUMMARY names a file, it is appended there in any case.",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write one page with pictures that needs no network.")
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Save the adversarial examples behind failing checks as .npy files: pixel units, the model's layout.",
+            show_default=False,
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCALE",
+            help="What the model expects, given pixels of 0 to 1: unit, byte, or mean=A[,B,C]:std=A[,B,C]. "
+            "Default: the policy's, else the model's metadata entry nmcheck.scale, else unit.",
+            show_default=False,
+        ),
+    ] = None,
+    value_range: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="LOW:HIGH",
+            help="The values of the data that mean black and white. Default: 0:255 for 8-bit images, else 0:1.",
+            show_default=False,
+        ),
+    ] = None,
+    output_format: Annotated[
+        GateFormat,
+        typer.Option("--format", metavar="table|json|markdown|html", help="Of the report on standard output."),
+    ] = GateFormat.TABLE,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file instead of standard output."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Seed of the choice of images and of the noise. Default: the policy's, else 0.",
+            show_default=False,
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Number of images, each class in proportion to its size. Default: the policy's, else 100.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        Device,
+        typer.Option(metavar="auto|cpu|cuda", help="Where to compute; verdicts are repeatable on the processor."),
+    ] = Device.CPU,
+    today: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YYYY-MM-DD",
+            help="The day that waivers are compared with. Default: today, in UTC.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no warnings on standard error.")
+    ] = False,
+) -> None:
+    """Decide whether a model may ship.
+
+    Each check of the policy passes on evidence (a certified bound, the end of a confidence interval), fails on evidence
+    (an adversarial example, the end of an interval), or is inconclusive. Exit code 0: the gate passed; 1: it failed;
+    2: policy, baseline or options are wrong; 3: the model or the data cannot be analysed.
+    """
+    limits = None if value_range is None else parse_range(value_range)
+    if init:
+        from nmcheck.checks.options import AnalyzeOptions
+
+        measured = AnalyzeOptions(
+            model=model,
+            data=data,
+            sigmas=(0.1,),
+            engines=("propagate",),
+            scale=scale,
+            value_range=limits,
+            seed=0 if seed is None else seed,
+            samples=100 if samples is None else samples,
+            device=str(device),
+        )
+        _init(measured, output, quiet=quiet)
+        return
+    from nmcheck.checks.gate.options import GateOptions
+    from nmcheck.checks.gate.policy_file import find_policy, read_policy
+
+    if scale is not None:
+        from nmcheck.data.scale import parse_scale
+
+        parse_scale(scale)
+    session = SESSION.get()
+    options = GateOptions(
+        model=model,
+        data=data,
+        policy=read_policy(find_policy(Path()) if policy is None else policy),
+        today=session.today() if today is None else _date(today),
+        scale=scale,
+        value_range=limits,
+        samples=samples,
+        seed=seed,
+        baseline=baseline,
+        max_drop=_share(max_drop),
+        on_inconclusive="pass" if on_inconclusive is OnInconclusive.PASS else "fail",
+        device=str(device),
+    )
+    named = {"json": json_file, "junit": junit, "sarif": sarif, "markdown": markdown, "html": html}
+    wanted = {kind: path for kind, path in named.items() if path is not None}
+    result = _decide(options, [*wanted.values(), *([output] if output else [])], examples, quiet=quiet)
+    write_reports(result, wanted, str(output_format), output, examples, quiet=quiet)
+    assert result.report.gate is not None
+    raise typer.Exit(result.report.gate.exit_code)
+
+
+def _init(options: AnalyzeOptions, output: Path | None, *, quiet: bool) -> None:
+    from nmcheck.cli.progress import open_progress
+
+    if output is not None:
+        check_writable(output)
+    with open_progress(quiet) as progress:
+        found = SESSION.get().propose(options, progress)
+    if output is None:
+        write_stdout(found.text)
+        return
+    write_all({output: found.text.encode()})
+    if not quiet:
+        print(f"{output}: {found.checks} checks, from {found.images} images. Edit it, then: ", end="", file=sys.stderr)
+        print(f"nmcheck gate {options.model} --data {options.data} --policy {output}", file=sys.stderr)
+
+
+def _decide(options: GateOptions, paths: list[Path], examples: Path | None, *, quiet: bool) -> GateResult:
+    """Check what is cheap to check, then measure."""
+    from nmcheck.cli.progress import open_progress
+
+    for path in paths:
+        if path != STDOUT:
+            check_writable(path)
+    if len(set(paths)) < len(paths):
+        raise UsageError("Two reports would go to the same file; give each its own name.")
+    if examples is not None:
+        try:
+            examples.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"The folder {examples} cannot be made ({error.strerror}); choose another --examples."
+            ) from error
+    with open_progress(quiet) as progress:
+        return SESSION.get().gate(options, progress)
+
+
+def _share(text: str) -> float:
+    """``5%`` or ``0.05``.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    try:
+        return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise UsageError(f"--max-drop must be a number as 0.05 or 5%, not '{text}'.") from None
+
+
+def _date(text: str) -> dt.date:
+    import datetime as dt
+
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--today must be a date as 2030-12-31, not '{text}'.") from None

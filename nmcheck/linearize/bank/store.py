@@ -1,0 +1,311 @@
+"""The bank's file: HDF5, one writer, whole at any moment. The only use of h5py (docs/bank-format.md).
+
+All space is taken when the file is made, with NaN where nothing is written yet, and no structure of the file changes
+afterwards: a point is written, the file flushed, the point marked as done, and the file flushed again. Whatever moment
+a build is killed at, the file opens, and a point that is marked is complete.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from nmcheck.errors import BankError, UsageError
+from nmcheck.linearize.bank.content import Content
+from nmcheck.linearize.bank.header import FORMAT_VERSION, Arrays, Header, header_from_json
+from nmcheck.linearize.bank.points import Points
+
+FORMAT = "nmcheck bank"
+Opener = Callable[[Path, Literal["r", "r+", "w"]], h5py.File]
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_BUSY = (errno.EAGAIN, errno.EACCES)
+
+
+def open_file(path: Path, mode: Literal["r", "r+", "w"]) -> h5py.File:
+    """A file on disk; the format of old versions of HDF5 is the one that a killed writer leaves readable."""
+    return h5py.File(path, mode, libver=("earliest", "v108"), locking=True)
+
+
+class BankFile:
+    """An open bank.
+
+    Args:
+        path: its file.
+        mode: ``r`` to read, ``r+`` to go on building.
+        opener: opens the file.
+
+    Attributes:
+        header: what the bank says of itself.
+
+    Raises:
+        BankError: there is no such file, it is being built, damaged, no bank, or of a later format.
+    """
+
+    def __init__(self, path: Path, mode: Literal["r", "r+"] = "r", opener: Opener = open_file) -> None:
+        self.path = path
+        if not path.is_file():
+            kind = "is a folder" if path.is_dir() else "does not exist"
+            raise BankError(f"{path}: the bank {kind}; make one with nmcheck bank build.")
+        with _explained(path, "opened"):
+            self._file = opener(path, mode)
+        try:
+            self.header = self._header()
+            with _explained(path, "read"):
+                self._check_layout()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> BankFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Nothing is pending: what is done is flushed. A failure to close must not hide what went wrong before.
+        if error is not None:
+            with suppress(Exception):
+                self._file.close()
+            return
+        with _explained(self.path, "closed"):
+            self._file.close()
+
+    @property
+    def done(self) -> Bool[np.ndarray, " k"]:
+        """Which points are complete."""
+        with _explained(self.path, "read"):
+            return self._dataset("done")[:] == 1
+
+    @property
+    def points(self) -> Points:
+        """Where the bank linearizes."""
+        with _explained(self.path, "read"):
+            return Points(self.header.choice, *(self._choice[name].copy() for name in self.header.choice_arrays))
+
+    def constants(self) -> Content:
+        """What is kept once for all points.
+
+        Raises:
+            BankError: the file is damaged.
+        """
+        with _explained(self.path, "read"):
+            kept = {name: self._dataset(f"constants/{name}")[()] for name in self.header.constant_arrays}
+            stated = int(np.asarray(self._file.attrs["constants_crc32"]))
+        if _checksum(kept) != stated:
+            raise BankError(f"{self.path}: what the bank keeps for all points is damaged; build the bank again.")
+        return kept
+
+    def read(self, index: int) -> Content:
+        """What is kept of one point.
+
+        Raises:
+            BankError: the point is missing or damaged.
+        """
+        with _explained(self.path, "read"):
+            if self._dataset("done")[index] != 1:
+                raise BankError(f"{self.path}: point {index} is missing; complete the bank with --resume.")
+            kept = {name: self._dataset(f"points/{name}")[index] for name in self.header.point_arrays}
+            if self._checksum_of(index, kept) != int(self._dataset("checksum")[index]):
+                raise BankError(f"{self.path}: point {index} is damaged; build the bank again.")
+        return kept
+
+    def damaged(self) -> Int64[np.ndarray, " damaged"]:
+        """Positions of complete points whose bytes are not those that were written."""
+        found = []
+        for index in np.flatnonzero(self.done):
+            with _explained(self.path, "read"):
+                kept = {name: self._dataset(f"points/{name}")[index] for name in self.header.point_arrays}
+                if self._checksum_of(int(index), kept) != int(self._dataset("checksum")[index]):
+                    found.append(index)
+        return np.array(found, np.int64)
+
+    def write(self, index: int, content: Content) -> None:
+        """Keep one point.
+
+        Raises:
+            BankError: it cannot be written; the points that were complete stay so.
+        """
+        with _explained(self.path, "written"):
+            for name, (shape, dtype) in self.header.point_arrays.items():
+                if (content[name].shape, content[name].dtype) != (shape, dtype):
+                    raise ValueError(f"{name} has shape {content[name].shape}, and {shape} is wanted")
+                self._dataset(f"points/{name}")[index] = content[name]
+            self._dataset("checksum")[index] = self._checksum_of(index, content)
+            self._file.flush()
+            self._dataset("done")[index] = 1
+            self._file.flush()
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file."""
+        return self.path.stat().st_size
+
+    def _header(self) -> Header:
+        with _explained(self.path, "read"):
+            attributes: dict[str, Any] = dict(self._file.attrs)
+        if attributes.get("format") != FORMAT:
+            raise BankError(f"{self.path} is no bank of nmcheck's; name a file that nmcheck bank build has made.")
+        version = attributes.get("format_version")
+        if version != FORMAT_VERSION:
+            raise BankError(
+                f"{self.path}: the bank has format version {version}, and this nmcheck reads version {FORMAT_VERSION}; "
+                "update nmcheck or build the bank again."
+            )
+        text = str(attributes.get("header", ""))
+        if zlib.crc32(text.encode()) != attributes.get("header_crc32"):
+            raise BankError(f"{self.path}: the bank's header is damaged; build the bank again.")
+        return header_from_json(text, self.path)
+
+    def _check_layout(self) -> None:
+        for name, (shape, dtype) in _datasets(self.header).items():
+            found = self._dataset(name)
+            if found.shape != shape or found.dtype != dtype:
+                raise KeyError(f"{name} has shape {found.shape} and type {found.dtype}")
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        found = self._file[name]
+        if not isinstance(found, h5py.Dataset):
+            raise KeyError(name)
+        return found
+
+    def _checksum_of(self, index: int, content: Content) -> int:
+        """Over what was chosen and what was computed."""
+        return _checksum({name: array[index] for name, array in self._choice.items()} | content)
+
+    @cached_property
+    def _choice(self) -> Content:
+        """What was chosen: small, and of every point's checksum."""
+        return {name: self._dataset(name)[:] for name in self.header.choice_arrays}
+
+
+def create(
+    path: Path, header: Header, points: Points, constants: Content, *, replace: bool, opener: Opener = open_file
+) -> None:
+    """Make the file of a bank without any point done.
+
+    It is made under another name and takes its own when it is whole.
+
+    Args:
+        path: where.
+        header: what the bank says of itself.
+        points: where it linearizes.
+        constants: what it keeps once.
+        replace: whether a file of that name may be replaced.
+        opener: opens the file.
+
+    Raises:
+        UsageError: there is a file of that name that may not be replaced.
+        BankError: the file cannot be made, because the disk is full, the folder not writable, or another build at it.
+    """
+    if path.exists() and not replace:
+        raise UsageError(f"{path} exists; go on with it by --resume, or choose another --output.")
+    temporary = path.with_name(f".{path.name}.new")
+    with _explained(path, "made"):
+        file = opener(temporary, "w")
+        try:
+            _fill(file, header, points, constants)
+            file.flush()
+            file.close()
+            temporary.replace(path)
+        except BaseException:
+            # Closing fails again where writing has; what matters is what failed first.
+            with suppress(Exception):
+                file.close()
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def _fill(file: h5py.File, header: Header, points: Points, constants: Content) -> None:
+    for name, (shape, dtype) in _datasets(header).items():
+        _allocate(file, name, shape, dtype)
+    for name in header.choice_arrays:
+        file[name][...] = getattr(points, name)  # pyright: ignore[reportIndexIssue]
+    for name in header.constant_arrays:
+        file[f"constants/{name}"][...] = constants[name]  # pyright: ignore[reportIndexIssue]
+    text = header.to_json()
+    file.attrs["format"] = FORMAT
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["header"] = text
+    file.attrs["header_crc32"] = zlib.crc32(text.encode())
+    file.attrs["constants_crc32"] = _checksum({name: constants[name] for name in header.constant_arrays})
+
+
+def _datasets(header: Header) -> Arrays:
+    k = header.points
+    per_point: Mapping[str, Arrays] = {"": header.choice_arrays, "points/": header.point_arrays}
+    found: Arrays = {
+        f"{group}{name}": ((k, *shape), dtype)
+        for group, arrays in per_point.items()
+        for name, (shape, dtype) in arrays.items()
+    }
+    found |= {f"constants/{name}": entry for name, entry in header.constant_arrays.items()}
+    return found | {"done": ((k,), np.dtype(np.uint8)), "checksum": ((k,), np.dtype(np.uint32))}
+
+
+def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """A dataset in one piece, all of it on the disk from the start: a disk too small shows before the work."""
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_layout(h5py.h5d.CONTIGUOUS)
+    # The same bank is the same file to the byte, whenever it was built.
+    settings.set_obj_track_times(False)
+    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    settings.set_fill_time(h5py.h5d.FILL_TIME_IFSET)
+    settings.set_fill_value(np.array(np.nan if dtype.kind == "f" else 0, dtype))
+    links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+    links.set_create_intermediate_group(True)
+    kind, space = h5py.h5t.py_create(dtype), h5py.h5s.create_simple(shape)
+    h5py.h5d.create(file.id, name.encode(), kind, space, settings, links)
+
+
+def _checksum(content: Content) -> int:
+    """crc32 of all arrays in the order of their names; it tells every change of a single byte."""
+    value = 0
+    for name in sorted(content):
+        value = zlib.crc32(np.ascontiguousarray(content[name]).tobytes(), value)
+    return value
+
+
+@contextmanager
+def _explained(path: Path, doing: str) -> Iterator[None]:
+    """Failures of HDF5 and of the system in one sentence."""
+    try:
+        yield
+    except KeyError as error:
+        raise BankError(f"{path}: the bank is damaged: {_first_line(error)}; build it again.") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BankError(f"{path}: the bank cannot be {doing}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    stated = re.search(r"errno = (\d+)", text)
+    number = int(stated[1]) if stated else getattr(error, "errno", None)
+    if number in _FULL:
+        return "the disk is full; free some space, then go on with --resume."
+    if "lock file" in text and number in _BUSY:
+        return "another process is building or reading it; wait until that has ended."
+    if "truncated" in text:
+        return "it is shorter than it was made, so it was cut off on the way; copy or build it again."
+    if "signature not found" in text:
+        return "it is no HDF5 file; name a file that nmcheck bank build has made."
+    if number is not None:
+        what = errno.errorcode.get(number, str(number))
+        return f"{os.strerror(number)} ({what}); choose another file or folder."
+    return f"{_first_line(error)}; it is damaged, so build it again."
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip("'\".")[:200]

@@ -1,0 +1,99 @@
+"""Banks as tables for a person: what one costs, what it holds, whether it is sound, how it served."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from nmcheck.reports.layout import PIPE_WIDTH, draw, header, paragraph
+from nmcheck.reports.numbers import significant
+from nmcheck.results.bank import BankInfo, BankPreview, BankUse, BankVerification
+
+CHOICES = {
+    "images": "every image",
+    "centers": "centers of k-means clusters",
+    "medoid": "members nearest to the centers of k-means clusters",
+    "farthest": "members farthest from the centers of k-means clusters",
+}
+
+
+def bank_preview(preview: BankPreview) -> str:
+    """Two lines, for standard error, before the work begins."""
+    head = " with the affine part in front as a sparse matrix" if preview.sparse_head else ""
+    return (
+        f"{preview.cut_kind} at {preview.cut}: p = {preview.p:,}, n = {preview.n:,}, d = {preview.d:,}; "
+        f"{preview.storage} in {preview.dtype}: {size(preview.bytes_per_point)} a point, {size(preview.bytes)} for "
+        f"{preview.points:,} points, {size(preview.memory)} of memory.\n"
+        f"{duration(preview.seconds_per_point)} a point, {duration(preview.seconds)} in all in one process "
+        f"({preview.kernels} kernels, {preview.chunk:,} rows at a time{head}); the choice of the points comes first.\n"
+    )
+
+
+def bank_info_table(info: BankInfo, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8") -> str:
+    """What a bank holds; arguments as of ``table.to_table``."""
+    state = "complete" if info.complete else f"not complete: {info.points_done:,} done; go on with --resume"
+    constant = f"; the same at all points: {', '.join(info.constant)}" if info.constant else ""
+    way = info.linearizer if info.sigma is None else f"{info.linearizer} under noise of sigma {info.sigma:g}"
+    rows = (
+        ("bank", f"{info.path}  (format {info.format_version})"),
+        ("model", info.model_fingerprint[:16]),
+        ("data", f"{info.data}: {info.images:,} images  (sha256 {info.data_sha256[:16]}), scale {info.scale}"),
+        ("points", f"{info.k:,}, {CHOICES[info.choice]}, seed {info.seed}; {state}"),
+        (
+            "members",
+            f"{significant(info.members_mean)} images a point, at most {info.members_largest:,}; the farthest at "
+            f"{significant(info.reach_largest)}",
+        ),
+        ("linearized", f"{way}, {info.cut_kind} at {info.cut}: p = {info.p:,}, n = {info.n:,}, d = {info.d:,}"),
+        ("storage", f"{info.storage} in {info.dtype}{constant}"),
+        *([("energy", f"{100 * info.energy:.1f} % of A's squared norm")] if info.energy is not None else []),
+        ("size", f"{size(info.bytes)}, {size(info.bytes_per_point)} a point"),
+        (
+            "arithmetic",
+            f"torch {info.torch}, {info.kernels} kernels, {info.chunk:,} rows at a time"
+            f"{', sparse head' if info.sparse_head else ''}",
+        ),
+    )
+    panel = header(info.tool, [(key, Text(value)) for key, value in rows])
+    return draw([panel], width, color=color, encoding=encoding)
+
+
+def bank_verification_table(
+    found: BankVerification, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8"
+) -> str:
+    """Whether a bank is sound; arguments as of ``table.to_table``."""
+    again = ", ".join(str(index) for index in found.recomputed) or "none"
+    same = "the same to the bit" if found.identical else f"within {significant(found.difference, 2)}"
+    rows = (
+        ("bank", found.path),
+        ("model", f"{found.model}: the one it was made of"),
+        ("points", f"{found.points_done:,} of {found.k:,} done, all checksums agree"),
+        ("computed again", f"{again}: {same}"),
+    )
+    panel = header(found.tool, [(key, Text(value)) for key, value in rows])
+    return draw([panel], width, color=color, encoding=encoding)
+
+
+def bank_use(use: BankUse) -> Text:
+    """A line of a report about the bank that served it."""
+    return paragraph(
+        f"bank {use.path}: {use.points:,} points ({CHOICES[use.choice]}), {use.storage} in {use.dtype}. Distance of an "
+        f"image to the nearest point: mean {significant(use.distance_mean)}, median "
+        f"{significant(use.distance_median)}, largest {significant(use.distance_largest)}; of the images it was "
+        f"made for at most {significant(use.distance_members)}; {use.beyond:,} images lie farther."
+    )
+
+
+def size(count: int | float) -> str:
+    """Bytes in decimal units."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{significant(count / factor)} {unit}"
+    return f"{count:,.0f} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    for unit, factor in (("h", 3600.0), ("min", 60.0), ("s", 1.0)):
+        if seconds >= factor:
+            return f"{significant(seconds / factor)} {unit}"
+    return f"{significant(seconds * 1e3)} ms"

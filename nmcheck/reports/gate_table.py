@@ -1,0 +1,78 @@
+"""The gate's checks as a table for a person."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from nmcheck.reports.gate_words import STATE, measured, state, threshold, waiver_sentence
+from nmcheck.reports.layout import PIPE_WIDTH, draw, header, new_table, paragraph, settle
+from nmcheck.results.gate import GateCheck, GateEntry
+from nmcheck.results.report import Report
+
+_STYLES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "waived": "cyan"}
+
+
+def gate_table(report: Report, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8") -> str:
+    """The verdict, its checks and their reasons as text, ending in a newline.
+
+    Args:
+        report: a gate's report.
+        width: columns to use.
+        color: whether to write terminal colors.
+        encoding: what the text will be written in.
+
+    Raises:
+        ValueError: the report is no gate's.
+    """
+    gate = gate_of(report)
+    parts: list[RenderableType] = [_header(report), ""]
+    parts += [Text(f"Warning: {warning}", style="yellow") for warning in report.warnings]
+    parts += [_table(gate), ""]
+    parts += [_reason(check) for check in gate.checks]
+    parts += ["", *(paragraph(f"Note: {note}") for note in report.notes)] if report.notes else []
+    style = _STYLES["pass" if gate.exit_code == 0 else "fail"]
+    parts += ["", Text(verdict_line(gate), style=f"bold {style}")]
+    return draw(parts, width, color=color, encoding=encoding)
+
+
+def verdict_line(gate: GateEntry) -> str:
+    """The decision in one line."""
+    return f"Gate: {gate.verdict} ({gate.reason}); exit code {gate.exit_code}"
+
+
+def gate_of(report: Report) -> GateEntry:
+    """The report's decision.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if report.gate is None:
+        raise ValueError("this report holds no gate's decision")
+    return report.gate
+
+
+def _header(report: Report) -> RenderableType:
+    model, data = report.model, report.data
+    rows = (
+        ("model", f"{model.path}  ({model.fingerprint[:16]})"),
+        ("data", f"{data.name}: {data.selection}  (sha256 {data.sha256[:16]})"),
+        ("scale", data.scale),
+        *((("noise", report.noise.description),) if report.noise.kind != "isotropic" else ()),
+        ("seed", str(report.seed)),
+    )
+    return header(report.tool, [(key, Text(value)) for key, value in rows])
+
+
+def _table(gate: GateEntry) -> RenderableType:
+    table = new_table("Checks", "check", "verdict", "measured", "threshold", names=1)
+    for check in gate.checks:
+        mark = state(check)
+        table.add_row(Text(check.id), Text(STATE[mark], style=_STYLES[mark]), measured(check), threshold(check))
+    return settle(table, 0)
+
+
+def _reason(check: GateCheck) -> RenderableType:
+    waiver = waiver_sentence(check)
+    style = _STYLES[state(check)] if state(check) != "pass" else "dim"
+    return Text(f"{check.id}: {check.claim}: {check.reason}{' ' + waiver if waiver else ''}", style=style)

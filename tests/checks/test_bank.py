@@ -1,0 +1,307 @@
+"""Banks from the model file to the report."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hdf5 import dataset
+from jsonschema import Draft202012Validator
+from models import model, node, small_lenet, weights, write
+from residual_network import SHAPE, residual_network
+
+from nmcheck.checks.analyze import analyze
+from nmcheck.checks.bank_build import build_bank, plan_bank
+from nmcheck.checks.bank_info import bank_info, verify_bank
+from nmcheck.checks.bank_options import BankOptions
+from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.errors import BankError, UsageError
+from nmcheck.linearize.bank.store import BankFile
+from nmcheck.reports.bank_table import bank_info_table, bank_preview, bank_verification_table
+from nmcheck.reports.json import to_json
+from nmcheck.reports.table import to_table
+from nmcheck.results import MomentEntry, Report
+from nmcheck.results.schema import report_schema
+
+IMAGES = 30
+
+
+@pytest.fixture
+def lenet(tmp_path: Path) -> Path:
+    return write(small_lenet(), tmp_path, "lenet.onnx")
+
+
+@pytest.fixture
+def residual(tmp_path: Path) -> Path:
+    return write(residual_network(), tmp_path, "residual.onnx")
+
+
+def write_images(folder: Path, side: int, count: int = IMAGES, seed: int = 3, name: str = "images") -> str:
+    """Images in groups that resemble each other."""
+    generator = np.random.default_rng(seed)
+    groups = generator.random((5, side, side))
+    x = np.clip(groups[np.arange(count) % 5] + 0.02 * generator.standard_normal((count, side, side)), 0, 1)
+    path = folder / f"{name}.npz"
+    np.savez(path, allow_pickle=False, x=x, y=np.arange(count) % 3)
+    return str(path)
+
+
+def build(network: Path, data: str, *, k: int = 5, name: str = "bank.h5", **more) -> Path:
+    options = BankOptions(network, data, network.parent / name, k, kernels="native", chunk=16, **more)
+    build_bank(plan_bank(options))
+    return options.output
+
+
+def run(network: Path, data: str, bank: Path, *, engines: tuple[str, ...] = ("two-stage", "bank"), **more) -> Report:
+    settings = {"sigmas": (0.05, 0.3), "samples": IMAGES, "reference_samples": 500, "device": "cpu", **more}
+    return analyze(AnalyzeOptions(network, data, engines=engines, bank=bank, **settings))
+
+
+def entries(report: Report) -> dict[tuple[str, float], MomentEntry]:
+    assert report.moments is not None
+    return {(entry.engine, entry.sigma_pixel): entry for entry in report.moments}
+
+
+def flips(entry: MomentEntry) -> np.ndarray:
+    assert entry.flips is not None
+    return np.array([one.analytic for one in entry.flips.per_image])
+
+
+@pytest.mark.parametrize(
+    ("store", "dtype", "tolerance"),
+    [("gram", "float32", 1e-4), ("gram", "float16", 1e-3), ("full", "float16", 2e-3), ("low-rank:7", "float32", 1e-4)],
+)
+@pytest.mark.parametrize("sigma", [None, 0.3])
+def test_a_bank_of_the_images_themselves_is_the_two_stage_engine(
+    tmp_path: Path, lenet: Path, *, store: str, dtype: str, tolerance: float, sigma: float | None
+) -> None:
+    data = write_images(tmp_path, 8, 12)
+    way = "taylor" if sigma is None else "averaged"
+    bank = build(lenet, data, k=12, store=store, dtype=dtype, linearizer=way, sigma=sigma)
+    found = entries(run(lenet, data, bank, sigmas=(0.3,), linearizer=way, samples=12))
+    one, two = found["bank", 0.3], found["two-stage", 0.3]
+    assert (one.cut, one.cut_kind, one.linearizer) == (two.cut, two.cut_kind, two.linearizer) == ("relu", "cut", way)
+    if sigma is None:
+        for mine, theirs in zip((*one.per_class, one.overall), (*two.per_class, two.overall), strict=True):
+            assert mine.var_ratio == pytest.approx(theirs.var_ratio, rel=tolerance)
+            assert mine.mean_bias_sd == pytest.approx(theirs.mean_bias_sd, abs=tolerance)
+    else:
+        # Other draws of the same noise.
+        assert one.overall.var_ratio == pytest.approx(two.overall.var_ratio, rel=0.3)
+    assert one.bank is not None
+    assert (one.bank.choice, one.bank.distance_largest, one.bank.beyond) == ("images", pytest.approx(0, abs=1e-6), 0)
+    assert two.bank is None
+
+
+@pytest.mark.parametrize("cut", ["stem", "inner", "left", "join", "head", "tail"])
+def test_a_bank_at_any_relu_of_a_residual_network(tmp_path: Path, residual: Path, cut: str) -> None:
+    data = write_images(tmp_path, SHAPE[1], 8)
+    bank = build(residual, data, k=8, cut=cut, dtype="float32")
+    found = entries(run(residual, data, bank, samples=8))
+    for sigma in (0.05, 0.3):
+        one, two = found["bank", sigma], found["two-stage", sigma]
+        assert (one.cut, one.cut_kind) == (two.cut, two.cut_kind)
+        assert one.overall.var_ratio == pytest.approx(two.overall.var_ratio, rel=1e-4)
+        assert one.overall.mean_bias_sd == pytest.approx(two.overall.mean_bias_sd, abs=1e-4)
+
+
+def test_without_its_skip_term_a_bank_is_visibly_wrong(tmp_path: Path, residual: Path) -> None:
+    data = write_images(tmp_path, SHAPE[1], 8)
+    errors = {}
+    for left_out in (False, True):
+        bank = build(residual, data, k=8, cut="inner", dtype="float32", name=f"{left_out}.h5")
+        if left_out:
+            without_skip(bank)
+        entry = entries(run(residual, data, bank, samples=8, sigmas=(0.01,)))["bank", 0.01]
+        errors[left_out] = entry.overall.var_er
+    assert errors[False] < 0.15
+    assert errors[True] > 5 * errors[False]
+
+
+def without_skip(path: Path) -> None:
+    """Take C out of a bank, checksums kept right."""
+    with BankFile(path, "r+") as file:
+        for index in range(file.header.points):
+            kept = file.read(index)
+            file.write(index, {**kept, "skip": 0 * kept["skip"], "cross": 0 * kept["cross"]})
+
+
+def test_noise_of_any_structure_needs_the_matrix_itself(tmp_path: Path, lenet: Path) -> None:
+    data = write_images(tmp_path, 8, 8)
+    full = build(lenet, data, k=8, store="full", dtype="float32", name="full.h5")
+    found = entries(run(lenet, data, full, noise="window:1:5:0:4", samples=8))
+    for sigma in (0.05, 0.3):
+        assert found["bank", sigma].overall.var_ratio == pytest.approx(
+            found["two-stage", sigma].overall.var_ratio, rel=1e-4
+        )
+    gram = build(lenet, data, k=8, name="gram.h5")
+    with pytest.raises(UsageError, match=r"keeps gram, which serves isotropic noise only.*--store full"):
+        run(lenet, data, gram, noise="window:1:5:0:4", samples=8)
+
+
+def test_the_report_says_how_near_the_bank_is(tmp_path: Path, lenet: Path) -> None:
+    data = write_images(tmp_path, 8)
+    bank = build(lenet, data)
+    report = run(lenet, data, bank, engines=("bank",))
+    Draft202012Validator(report_schema()).validate(json.loads(to_json(report)))
+    use = entries(report)["bank", 0.05].bank
+    assert use is not None
+    assert (use.points, use.choice, use.storage, use.dtype, use.beyond) == (5, "centers", "gram", "float16", 0)
+    assert 0 < use.distance_median < use.distance_largest == pytest.approx(use.distance_members)
+    assert not any("farther" in warning for warning in report.warnings)
+    text = " ".join(to_table(report, 200).split())
+    assert "bank, cut at relu" in text
+    assert "5 points (centers of k-means clusters), gram in float16" in text
+    far = run(lenet, write_images(tmp_path, 8, seed=4, name="other"), bank, engines=("bank",))
+    use = entries(far)["bank", 0.05].bank
+    assert use is not None
+    assert use.beyond == IMAGES
+    assert [warning for warning in far.warnings if warning.startswith("30 of the 30 images lie farther")]
+
+
+def test_moments_of_a_similar_image_are_nearly_its_own(tmp_path: Path, lenet: Path) -> None:
+    """Served from the center of a group, an image's mean is far better than the center's own."""
+    data = write_images(tmp_path, 8)
+    found = entries(run(lenet, data, build(lenet, data)))
+    overall = found["bank", 0.05].overall
+    assert overall.var_er is not None
+    assert overall.mean_er is not None
+    assert overall.var_er < 0.2
+    assert overall.mean_er < 0.2
+
+
+def test_a_bank_of_something_else_is_refused(tmp_path: Path, lenet: Path, residual: Path) -> None:
+    data = write_images(tmp_path, 8)
+    bank = build(lenet, data)
+    nodes = [node("Flatten", ["x"], ["u"]), node("Gemm", ["u", "A"], ["z"]), node("Relu", ["z"], ["h"], name="relu")]
+    arrays = {"A": weights(64, 7), "B": weights(7, 3)}
+    other = write(model([*nodes, node("Gemm", ["h", "B"])], (1, 1, 8, 8), arrays), tmp_path, "other.onnx")
+    with pytest.raises(BankError, match="made of another model"):
+        run(other, data, bank)
+    with pytest.raises(BankError, match="made of another model"):
+        verify_bank(bank, other)
+    with pytest.raises(BankError, match="made with --scale unit, and here the scale is byte"):
+        run(lenet, data, bank, scale="byte")
+    two = build(residual, write_images(tmp_path, SHAPE[1]), cut="stem", name="stem.h5")
+    with pytest.raises(BankError, match="linearized around stem, not around --cut last"):
+        run(residual, write_images(tmp_path, SHAPE[1]), two, cut="last")
+    assert entries(run(residual, write_images(tmp_path, SHAPE[1]), two, cut="first"))["bank", 0.05].cut == "stem"
+
+
+def test_an_averaged_bank_serves_its_own_noise_level_only(tmp_path: Path, lenet: Path) -> None:
+    data = write_images(tmp_path, 8)
+    bank = build(lenet, data, linearizer="averaged", sigma=0.1)
+    with pytest.raises(UsageError, match=r"averages under noise of --sigma 0\.1 and serve no other level.*0\.2"):
+        run(lenet, data, bank, sigmas=(0.1, 0.2))
+    run(lenet, data, bank, sigmas=(0.1,), engines=("bank",))
+
+
+def test_a_bank_that_is_not_complete_is_refused_until_it_is(tmp_path: Path, lenet: Path) -> None:
+    data = write_images(tmp_path, 8)
+    bank = build(lenet, data)
+    whole = bank.read_bytes()
+    with h5py.File(bank, "r+") as raw:
+        dataset(raw, "done")[3] = 0
+        dataset(raw, "points/norms")[3] = np.nan
+    assert not bank_info(bank).complete
+    assert bank_info(bank).points_done == 4
+    with pytest.raises(BankError, match=r"1 of the bank's 5 points are missing; complete it with .* --resume"):
+        run(lenet, data, bank)
+    with pytest.raises(UsageError, match="exists; go on with it by --resume"):
+        build(lenet, data)
+    with pytest.raises(BankError, match=r"cannot be gone on with: it was begun with another .*-k \(5, not 6\)"):
+        build(lenet, data, k=6, resume=True)
+    build(lenet, data, resume=True)
+    assert bank.read_bytes() == whole
+
+
+def test_info_and_verification(tmp_path: Path, lenet: Path) -> None:
+    data = write_images(tmp_path, 8)
+    bank = build(lenet, data, store="low-rank:3")
+    found = bank_info(bank)
+    assert (found.k, found.complete, found.points_done, found.cut) == (5, True, 5, "relu")
+    assert (found.n, found.p, found.d, found.storage, found.dtype) == (64, 7, 3, "low-rank:3", "float16")
+    assert found.bytes == bank.stat().st_size == pytest.approx(5 * found.bytes_per_point)
+    assert found.energy is not None
+    assert 0.5 < found.energy <= 1
+    assert found.members_mean == 6
+    document = json.loads(to_json(found))
+    keys = (
+        "model_fingerprint", "data_sha256", "k", "complete", "points_done", "cut", "n", "p", "d", "storage", "dtype",
+        "bytes", "bytes_per_point",
+    )  # fmt: skip
+    assert set(keys) <= document.keys()
+    assert "5, centers of k-means clusters, seed 0; complete" in bank_info_table(found)
+    checked = verify_bank(bank, lenet)
+    assert (checked.points_done, checked.recomputed, checked.identical) == (5, (0, 2, 4), True)
+    assert "the same to the bit" in bank_verification_table(checked)
+    with h5py.File(bank) as raw:
+        place = (dataset(raw, "points/factor").id.get_offset() or 0) + 3 * 7 * 3 * 2 + 9
+    flipped = bytearray(bank.read_bytes())
+    flipped[place] ^= 1
+    bank.write_bytes(flipped)
+    with pytest.raises(BankError, match="checksums of 1 of 5 points disagree, so they are damaged: 3; build"):
+        verify_bank(bank, lenet)
+
+
+def test_numbers_that_are_not_the_networks_are_found_though_checksums_agree(tmp_path: Path, lenet: Path) -> None:
+    bank = build(lenet, write_images(tmp_path, 8))
+    with BankFile(bank, "r+") as file:
+        kept = file.read(0)
+        file.write(0, {**kept, "norms": 1.1 * kept["norms"]})
+    with pytest.raises(BankError, match=r"computed again differ by 0\.1 of"):
+        verify_bank(bank, lenet)
+
+
+def test_costs_are_known_before(tmp_path: Path, lenet: Path) -> None:
+    data = write_images(tmp_path, 8)
+    options = BankOptions(lenet, data, tmp_path / "bank.h5", 5, kernels="native", chunk=3)
+    plan = plan_bank(options)
+    assert not options.output.exists()
+    preview = plan.preview
+    assert (preview.n, preview.p, preview.d, preview.points, preview.images) == (64, 7, 3, 5, IMAGES)
+    assert preview.seconds_per_point > 0
+    build_bank(plan)
+    assert 0 <= options.output.stat().st_size - preview.bytes < 16_384
+    text = bank_preview(preview)
+    assert "p = 7, n = 64, d = 3" in text
+    assert "for 5 points" in text
+
+
+def test_what_does_not_fit_is_refused_with_what_does(tmp_path: Path, lenet: Path, residual: Path) -> None:
+    data = write_images(tmp_path, SHAPE[1])
+    small = BankOptions(residual, data, tmp_path / "b.h5", 5, cut="stem", store="gram", memory=820_000)
+    with pytest.raises(UsageError, match=r"--cut stem: --store low-rank:64 at stem needs .* take a later one: .*head"):
+        plan_bank(small)
+    assert plan_bank(replace(small, memory=840_000)).preview.memory < 840_000
+    huge = BankOptions(lenet, write_images(tmp_path, 8, name="eight"), tmp_path / "b.h5", 10**12)
+    assert plan_bank(huge).preview.points == IMAGES
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"k": 0}, "-k must be at least 1"),
+        ({"jobs": 0}, "--jobs must be at least 1"),
+        ({"chunk": 0}, "--chunk must be at least 1"),
+        ({"seed": -1}, "--seed must not be negative"),
+        ({"store": "dense"}, "--store must be"),
+        ({"dtype": "float64"}, "--dtype must be"),
+        ({"points": "random"}, "--points random is not known"),
+        ({"linearizer": "averaged"}, "--linearizer averaged needs --sigma"),
+        ({"sigma": 0.1}, "--sigma goes with --linearizer averaged only"),
+        ({"linearizer": "averaged", "sigma": -1.0}, "--sigma must be a positive number"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(change, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(BankOptions(Path("m.onnx"), "mnist", Path("b.h5"), 5), **change)
+
+
+def test_the_engine_and_the_bank_go_together() -> None:
+    with pytest.raises(UsageError, match="--engine bank needs a --bank FILE"):
+        AnalyzeOptions(Path("m.onnx"), "mnist", engines=("bank",))
+    with pytest.raises(UsageError, match="--bank is read by --engine bank only"):
+        AnalyzeOptions(Path("m.onnx"), "mnist", bank=Path("b.h5"))

@@ -1,0 +1,115 @@
+"""``nmcheck bounds``: certified radii below, adversarial examples above."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from models import model, node, weights, write
+
+from nmcheck.checks.accuracy import accuracy_points, settled
+from nmcheck.checks.bounds_options import BoundsOptions
+from nmcheck.checks.bounds_report import bounds
+from nmcheck.errors import UsageError
+from nmcheck.reports.bounds_report import to_bounds_table
+from nmcheck.results import BoundsEntry, SampleBounds
+
+N = 12
+BOTH = pytest.mark.parametrize("norm", ["2", "inf"])
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> BoundsOptions:
+    nodes = [
+        node("Gemm", ["x", "A", "a"], ["z"]),
+        node("Relu", ["z"], ["h"]),
+        node("Gemm", ["h", "B", "b"], ["y"]),
+    ]
+    arrays = {"A": weights(N, 20) / 2, "a": weights(20) / 4, "B": weights(20, 4) / 4, "b": weights(4)}
+    network = write(model(nodes, (1, N), arrays), tmp_path)
+    np.savez(tmp_path / "x.npz", allow_pickle=False, x=np.random.default_rng(1).random((8, N)))
+    return BoundsOptions(network, str(tmp_path / "x.npz"), samples=8)
+
+
+def entry_of(options: BoundsOptions) -> BoundsEntry:
+    entries = bounds(options).bounds
+    assert entries is not None
+    return entries[0]
+
+
+@BOTH
+@pytest.mark.parametrize("box", [False, True])
+def test_every_radius_lies_below_every_example(options: BoundsOptions, norm: str, *, box: bool) -> None:
+    entry = entry_of(replace(options, norm=norm, box=box, attacks=None))
+    assert len(entry.per_sample) == 8
+    for one in entry.per_sample:
+        assert one.lower is not None
+        assert one.upper is None or one.lower <= one.upper
+    assert sum(one.upper is not None for one in entry.per_sample) >= 4
+    certified = [point.certified for point in entry.accuracy]
+    attacked = [point.attacked for point in entry.accuracy]
+    assert certified == sorted(certified, reverse=True)
+    assert attacked == sorted(attacked, reverse=True)
+    assert all(low <= high for low, high in zip(certified, attacked, strict=True))
+
+
+def test_without_an_attack_there_is_no_upper_bound_and_a_reason(options: BoundsOptions) -> None:
+    report = bounds(replace(options, attacks=()))
+    assert report.bounds is not None
+    assert report.bounds[0].attack == {}
+    assert {(one.upper, one.upper_reason) for one in report.bounds[0].per_sample} == {
+        (None, "no attack was run, so no adversarial example is known")
+    }
+    assert "no attack was run" in to_bounds_table(report, 120)
+
+
+def test_open_questions_are_written_for_verifiers_and_examples_for_people(
+    options: BoundsOptions, tmp_path: Path
+) -> None:
+    options = replace(options, norm="inf", attacks=None, method="lipschitz", epsilons=(0.02, 0.2))
+    entry = entry_of(replace(options, vnnlib=tmp_path / "open", save_adversarial=tmp_path / "found"))
+    for epsilon in (0.02, 0.2):
+        asked = {path.name for path in (tmp_path / "open" / f"linf_{epsilon:g}").glob("*.vnnlib")}
+        left = [one.index for one in entry.per_sample if one.correct and not settled(one, epsilon)]
+        assert asked == {f"image_{index}_linf_{epsilon:g}.vnnlib" for index in left}
+    with np.load(tmp_path / "found" / "adversarial_linf.npz") as found:
+        assert len(found["index"]) == sum(one.upper is not None for one in entry.per_sample)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attacks": ("nonsense",)}, "--attack nonsense is not known for --norm 2"),
+        ({"norm": "inf", "attacks": ("ddn",)}, "--attack ddn is not known for --norm inf"),
+        ({"attacks": (), "save_adversarial": Path("x")}, "--save-adversarial needs an attack"),
+        ({"vnnlib": Path("x")}, "--vnnlib needs --norm inf"),
+        ({"epsilons": (0.0,)}, "--epsilon must be a positive number"),
+        ({"optimize": -1}, "--optimize must not be negative"),
+    ],
+)
+def test_impossible_options_are_refused(options: BoundsOptions, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(options, **{"attacks": None, **changes})  # type: ignore[arg-type]
+
+
+def made_up(lower: float | None, upper: float | None, *, correct: bool = True) -> SampleBounds:
+    return SampleBounds(
+        index=0,
+        label=0,
+        predicted=0 if correct else 1,
+        correct=correct,
+        lower=lower,
+        lower_reason=None if lower is not None else "none",
+        lower_method="crown",
+        upper=upper,
+        upper_reason=None if upper is not None else "none",
+        upper_method="ddn",
+    )
+
+
+def test_accuracy_counts_what_is_known_and_no_more() -> None:
+    samples = [made_up(0.3, 0.6), made_up(0.1, 0.2), made_up(None, None), made_up(0.5, 0.9, correct=False)]
+    found = {
+        point.epsilon: (point.certified, point.attacked) for point in accuracy_points(samples, (0.1, 0.2, 0.3, 1.0))
+    }
+    assert found == {0.1: (0.5, 0.75), 0.2: (0.25, 0.5), 0.3: (0.25, 0.5), 1.0: (0.0, 0.25)}

@@ -1,0 +1,203 @@
+"""``nmcheck bank`` at the command line: what reaches the use cases, what is shown, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from models import small_lenet, write
+
+from nmcheck.cli.app import run
+from nmcheck.cli.session import Session
+from nmcheck.errors import BankError, InterruptedBuildError
+from nmcheck.linearize.bank.store import BankFile
+from nmcheck.results import ToolEntry
+from nmcheck.results.bank import BankPreview, BankVerification
+
+PREVIEW = BankPreview(
+    n=784, p=500, d=10, cut="node_relu", cut_kind="cut", points=250, images=10_000, storage="gram", dtype="float16",
+    bytes_per_point=254_737, bytes=63_704_330, memory=51_362_720, seconds_per_point=0.0349, seconds=8.72,
+    kernels="onednn", sparse_head=True, chunk=500,
+)  # fmt: skip
+
+
+class Plan:
+    preview = PREVIEW
+
+
+class FakeBank:
+    """Stands in for the use cases."""
+
+    def __init__(self, failure: BaseException | None = None) -> None:
+        self.failure = failure
+        self.options = self.built = None
+
+    @property
+    def session(self) -> Session:
+        plan: Any = self.plan
+        return Session(plan_bank=plan, build_bank=self.build, verify_bank=self.verify)
+
+    def plan(self, options, progress):
+        self.options = options
+        return Plan
+
+    def build(self, plan, progress):
+        if self.failure is not None:
+            raise self.failure
+        self.built = plan
+
+    def verify(self, file, model):
+        if self.failure is not None:
+            raise self.failure
+        return BankVerification(
+            tool=ToolEntry(version="1"), path=str(file), model=str(model), k=3, points_done=3, recomputed=(0, 2),
+            identical=True, difference=0.0,
+        )  # fmt: skip
+
+
+def build(*arguments: str, failure: BaseException | None = None) -> tuple[int, FakeBank]:
+    fake = FakeBank(failure)
+    code = run(["bank", "build", "m.onnx", "--data", "mnist", "-k", "250", "-o", "b.h5", *arguments], fake.session)
+    return code, fake
+
+
+def test_defaults_and_costs(capsys) -> None:
+    code, fake = build()
+    assert code == 0
+    options = fake.options
+    assert options is not None
+    assert (options.k, options.output, options.resume, options.samples) == (250, Path("b.h5"), False, None)
+    assert (options.cut, options.linearizer, options.sigma, options.points) == ("last", "taylor", None, "centers")
+    assert (options.store, options.dtype, options.jobs, options.scheduler) == ("gram", "float16", 1, None)
+    assert (options.seed, options.memory, options.kernels, options.chunk) == (0, 4 * 2**30, "auto", None)
+    assert fake.built is Plan
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "p = 500, n = 784, d = 10; gram in float16: 255 kB a point, 63.7 MB for 250 points" in shown.err
+    assert "34.9 ms a point, 8.72 s in all" in shown.err
+
+
+def test_every_option_reaches_the_build() -> None:
+    code, fake = build(
+        "--resume", "--cut", "relu1", "--points", "medoid", "--linearizer", "averaged", "--sigma", "0.1", "--store",
+        "low-rank:64", "--dtype", "float32", "--scale", "byte", "--range", "-1:1", "--seed", "7", "--samples", "20",
+        "--jobs", "3", "--scheduler", "tcp://host:1", "--memory", "0.5", "--kernels", "native", "--chunk", "9",
+        "--quiet",
+    )  # fmt: skip
+    assert code == 0
+    options = fake.options
+    assert options is not None
+    assert (options.resume, options.cut, options.points, options.linearizer) == (True, "relu1", "medoid", "averaged")
+    assert (options.sigma, options.store, options.dtype, options.scale) == (0.1, "low-rank:64", "float32", "byte")
+    assert (options.value_range, options.seed, options.samples, options.jobs) == ((-1.0, 1.0), 7, 20, 3)
+    assert (options.scheduler, options.memory, options.kernels, options.chunk) == ("tcp://host:1", 2**29, "native", 9)
+
+
+def test_a_dry_run_builds_nothing(capsys) -> None:
+    code, fake = build("--dry-run")
+    assert (code, fake.built) == (0, None)
+    assert "34.9 ms a point" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "text"),
+    [
+        (InterruptedBuildError("Interrupted with 7 of 250 points done; use --resume."), 130, "7 of 250 points done"),
+        (BankError("b.h5: the bank cannot be written: the disk is full."), 3, "the disk is full"),
+        (KeyboardInterrupt(), 130, "Interrupted"),
+    ],
+)
+def test_how_a_build_ends(capsys, failure: BaseException, code: int, text: str) -> None:
+    assert build(failure=failure)[0] == code
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("Error: ")
+    assert text in error
+
+
+def test_verification_is_shown_or_written(capsys, tmp_path: Path) -> None:
+    fake = FakeBank()
+    assert run(["bank", "verify", "b.h5", "m.onnx"], fake.session) == 0
+    assert "all checksums agree" in capsys.readouterr().out
+    path = tmp_path / "v.json"
+    assert run(["bank", "verify", "b.h5", "m.onnx", "--format", "json", "-o", str(path)], fake.session) == 0
+    assert json.loads(path.read_text())["identical"] is True
+    failing = FakeBank(BankError("b.h5: the checksums of 1 of 5 points disagree."))
+    assert run(["bank", "verify", "b.h5", "m.onnx"], failing.session) == 3
+
+
+def test_a_bank_names_its_engine() -> None:
+    seen = []
+
+    def analyze(options, progress):
+        seen.append(options)
+        raise BankError("enough")
+
+    arguments = ["analyze", "m.onnx", "--data", "mnist"]
+    run([*arguments, "--bank", "b.h5"], Session(analyze=analyze))
+    run([*arguments, "--bank", "b.h5", "--engine", "two-stage"], Session(analyze=analyze))
+    assert [options.engines for options in seen] == [("bank",), ("two-stage", "bank")]
+    assert run([*arguments, "--engine", "bank"], Session(analyze=analyze)) == 2
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str, Path]:
+    model = write(small_lenet(), tmp_path)
+    data = tmp_path / "images.npz"
+    np.savez(data, allow_pickle=False, x=np.random.default_rng(0).random((40, 8, 8)), y=np.arange(40) % 3)
+    return str(model), str(data), tmp_path / "bank.h5"
+
+
+def test_from_build_to_report(files, capsys) -> None:
+    model, data, bank = files
+    command = ["bank", "build", model, "--data", data, "-k", "5", "-o", str(bank)]
+    assert run(command) == 0
+    whole = bank.read_bytes()
+    assert run(command) == 2
+    assert "exists; go on with it by --resume" in capsys.readouterr().err
+    assert run([*command, "--resume"]) == 0
+    assert bank.read_bytes() == whole
+    capsys.readouterr()
+    assert run(["bank", "info", str(bank), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["k"] == 5
+    assert run(["bank", "verify", str(bank), model]) == 0
+    assert run(["analyze", model, "--data", data, "--bank", str(bank), "--samples", "4", "--sigma", "0.05", "-q",
+                "--reference-samples", "500"]) == 0  # fmt: skip
+    assert "bank, cut at relu" in capsys.readouterr().out
+    assert run([*command[:-1], str(bank.parent / "no" / "b.h5")]) == 3
+    assert "does not exist; make it first" in capsys.readouterr().err
+
+
+def test_interrupted_by_the_user_a_build_says_how_to_go_on(files) -> None:
+    """A real SIGINT, while the points are made."""
+    model, data, bank = files
+    code = (
+        "import sys, time\n"
+        "from nmcheck.linearize.bank.store import BankFile\n"
+        "write = BankFile.write\n"
+        "def slow(self, index, content):\n"
+        "    write(self, index, content)\n"
+        "    print('point', flush=True)\n"
+        "    time.sleep(0.2)\n"
+        "BankFile.write = slow\n"
+        "from nmcheck.cli.app import run\n"
+        "sys.exit(run(sys.argv[1:]))\n"
+    )
+    arguments = ["bank", "build", model, "--data", data, "-k", "20", "-o", str(bank), "--kernels", "native"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    command = [sys.executable, "-c", code, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as build:
+        assert build.stdout is not None
+        assert build.stdout.readline() == "point\n"
+        build.send_signal(signal.SIGINT)
+        _, errors = build.communicate(timeout=60)
+    assert build.returncode == 130
+    assert "of 20 points done, which are safe in" in errors
+    assert "--resume" in errors.strip().splitlines()[-1]
+    with BankFile(bank) as file:
+        assert 1 <= int(file.done.sum()) < 20
+        assert len(file.damaged()) == 0

@@ -1,0 +1,32 @@
+import pytest
+import torch
+
+from nmcheck.affine import AffineMap, AffineReluAffine
+from nmcheck.moments.affine_relu_affine import gram_matrix, output_covariance, output_mean
+from nmcheck.moments.gaussian import Diagonal, Factored, GaussianInput, Isotropic
+from nmcheck.moments.summary import SkipSummary, Summary, summary_covariance, summary_mean
+
+
+def normal(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("sigma", [0.01, 1.0])
+@pytest.mark.parametrize(
+    "structure",
+    [Isotropic(), Diagonal(torch.arange(5.0).double()), Factored(normal(3, 5, seed=9))],
+    ids=["iso", "diag", "factor"],
+)
+def test_a_summary_has_the_moments_of_its_network(skip: bool, sigma: float, structure) -> None:
+    A, c1, B, c2, C = (normal(*shape, seed=i) for i, shape in enumerate([(6, 5), (6,), (3, 6), (3,), (3, 5)]))
+    network = AffineReluAffine(AffineMap(A, c1), AffineMap(B, c2), C if skip else None)
+    x = GaussianInput(normal(5, seed=7), sigma, structure)
+    gram = gram_matrix(network.inner, structure)
+    AF, CF = structure.response(A), structure.response(C)
+    summary = Summary(
+        A @ x.mean + c1, gram, network.outer, SkipSummary(C @ x.mean, CF @ CF.mT, AF @ CF.mT) if skip else None
+    )
+    assert torch.allclose(summary_mean(summary, sigma), output_mean(network, x, gram), rtol=1e-13)
+    covariance = output_covariance(network, x, gram)
+    assert (summary_covariance(summary, sigma) - covariance).abs().max() < 1e-13 * covariance.abs().max()
