@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 
 from nmcheck.reports.layered_layout import Layout, layered_layout
 from nmcheck.reports.numbers import significant
@@ -11,7 +12,7 @@ from nmcheck.reports.palette import NO_VALUE, VIRIDIS, color_index, text_on
 from nmcheck.results.layers import GraphNode
 from nmcheck.results.overlay import Metric, Overlay
 
-_BOX, _GAP, _LETTER, _SMALL = 22, 26, 7.2, 5.6
+_BOX, _GAP, _LETTER, _SMALL = 22, 26, 7.6, 5.6
 _LONGEST = 24
 _MARGIN, _LEGEND = 12, 44
 _FONT = "system-ui, 'Segoe UI', Ubuntu, 'DejaVu Sans', sans-serif"
@@ -47,20 +48,28 @@ def layer_graph(overlay: Overlay, key: str | None = None) -> str:
     layout = layered_layout(
         [node.node for node in overlay.graph], _edges(overlay), {name: box.room for name, box in boxes.items()}
     )
+    # A layout keeps as much room left of a box as right of it, where the words stand.
+    left = min(*(layout.x[name] - box.width / 2 for name, box in boxes.items()), *_turns(layout), layout.width)
+    right = max(*(layout.x[name] + box.width / 2 + box.beside for name, box in boxes.items()), *_turns(layout), 0.0)
     rows = max(layout.rank.values()) + 1
-    width = max(layout.width + 2 * _MARGIN, 260)
+    width = max(right - left + 2 * _MARGIN, 260)
     height = 2 * _MARGIN + _LEGEND + rows * (_BOX + _GAP) - _GAP
     title = "The network's layers" if metric is None else f"The network's layers by {metric.title}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="{_FONT}" font-size="11" fill="currentColor">',
+        f'viewBox="{left - _MARGIN:.1f} 0 {width:.0f} {height:.0f}" font-family="{_FONT}" font-size="11" fill="currentColor">',
         f"<title>{_text(title)}</title>",
-        *([] if metric is None else _legend(metric)),
+        *([] if metric is None else _legend(metric, left)),
         *_lines(layout),
         *(box.drawn(layout) for box in boxes.values()),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _turns(layout: Layout) -> Iterator[float]:
+    """Where edges pass, from left to right."""
+    return (x for points in layout.edges.values() for x, _ in points)
 
 
 def _shown(metric: Metric) -> dict[str, tuple[str, str]]:
@@ -86,34 +95,39 @@ def _edges(overlay: Overlay) -> list[tuple[str, str]]:
 
 
 class _Box:
-    """One node of the drawing."""
+    """One node of the drawing.
+
+    Attributes:
+        width: of its box.
+        beside: width of the words at its right.
+    """
 
     def __init__(self, node: GraphNode, color: str, text: str, *, cut: bool) -> None:
         self._node, self._color, self._cut = node, color, cut
         self._badge = f"✂ {text}".rstrip() if cut else text
         self._name = node.node if len(node.node) <= _LONGEST else f"{node.node[: _LONGEST - 1]}…"
-        self._width = max(34.0, 14 + _LETTER * len(node.op))
-        self._beside = max(_LETTER * len(self._badge), 0) + _SMALL * len(self._name) + 16
+        self.width = max(34.0, 14 + _LETTER * len(node.op))
+        self.beside = _LETTER * len(self._badge) + _SMALL * len(self._name) + 16
 
     @property
     def room(self) -> float:
         """Width the node takes: its box in the middle, what is written right of it on both sides."""
-        return self._width + 2 * self._beside
+        return self.width + 2 * self.beside
 
     def drawn(self, layout: Layout) -> str:
         """The node as SVG."""
         name = self._node.node
-        x, y = layout.x[name] + _MARGIN - self._width / 2, _top(layout.rank[name])
+        x, y = layout.x[name] - self.width / 2, _top(layout.rank[name])
         border = ' stroke-width="2" stroke-dasharray="5 3" stroke="#1f6feb"' if self._cut else ' stroke="currentColor"'
         shape = "×".join(map(str, self._node.shape))
-        right, apart = x + self._width + 5, 4 if self._badge else 0
+        right, apart = x + self.width + 5, 4 if self._badge else 0
         told = f"{name} ({self._node.op}), {shape}: {self._badge or 'no value'}"
         return "".join(
             [
                 f"<g><title>{_text(told)}</title>",
-                f'<rect x="{x:.1f}" y="{y}" width="{self._width:.1f}" height="{_BOX}" rx="4" fill="{self._color}"',
+                f'<rect x="{x:.1f}" y="{y}" width="{self.width:.1f}" height="{_BOX}" rx="4" fill="{self._color}"',
                 f"{border}/>",
-                f'<text x="{x + self._width / 2:.1f}" y="{y + 15}" text-anchor="middle" font-weight="600" ',
+                f'<text x="{x + self.width / 2:.1f}" y="{y + 15}" text-anchor="middle" font-weight="600" ',
                 f'fill="{text_on(self._color)}">{_text(self._node.op)}</text>',
                 f'<text x="{right:.1f}" y="{y + 15}"><tspan font-weight="600">{_text(self._badge)}</tspan>',
                 f'<tspan dx="{apart}" font-size="9" opacity="0.75">{_text(self._name)}</tspan></text>',
@@ -126,7 +140,7 @@ def _lines(layout: Layout) -> list[str]:
     """The edges: down to the middle between two ranks, across, and down again, with an arrow at the end."""
     drawn = []
     for points in layout.edges.values():
-        (x, rank), *rest = [(place + _MARGIN, level) for place, level in points]
+        (x, rank), *rest = points
         path = f"M{x:.1f} {_top(rank) + _BOX}"
         for step, (to, level) in enumerate(rest):
             y = _top(level)
@@ -145,21 +159,21 @@ def _top(rank: int) -> int:
     return _MARGIN + _LEGEND + rank * (_BOX + _GAP)
 
 
-def _legend(metric: Metric) -> list[str]:
+def _legend(metric: Metric, left: float) -> list[str]:
     colors = VIRIDIS if metric.worst == "high" else tuple(reversed(VIRIDIS))
     values = [entry.value for entry in metric.values]
     worst = ("worst ", "") if metric.worst == "low" else ("", " worst")
     low, high = f"{worst[0]}{significant(min(values))}", f"{significant(max(values))}{worst[1]}"
     scale = "logarithmic" if metric.logarithmic else "linear"
     return [
-        f'<text x="{_MARGIN}" y="{_MARGIN + 8}" font-weight="600">{_text(metric.title)}</text>',
+        f'<text x="{left:.1f}" y="{_MARGIN + 8}" font-weight="600">{_text(metric.title)}</text>',
         *(
-            f'<rect x="{_MARGIN + 14 * index}" y="{_MARGIN + 13}" width="14" height="8" fill="{color}"/>'
+            f'<rect x="{left + 14 * index:.1f}" y="{_MARGIN + 13}" width="14" height="8" fill="{color}"/>'
             for index, color in enumerate(colors)
         ),
-        f'<text x="{_MARGIN}" y="{_MARGIN + 32}" font-size="9">{_text(low)}</text>',
-        f'<text x="{_MARGIN + 112}" y="{_MARGIN + 32}" font-size="9" text-anchor="middle">{scale}</text>',
-        f'<text x="{_MARGIN + 224}" y="{_MARGIN + 32}" font-size="9" text-anchor="end">{_text(high)}</text>',
+        f'<text x="{left:.1f}" y="{_MARGIN + 32}" font-size="9">{_text(low)}</text>',
+        f'<text x="{left + 112:.1f}" y="{_MARGIN + 32}" font-size="9" text-anchor="middle">{scale}</text>',
+        f'<text x="{left + 224:.1f}" y="{_MARGIN + 32}" font-size="9" text-anchor="end">{_text(high)}</text>',
     ]
 
 

@@ -77,13 +77,13 @@ def _value(key: str, node: str, value: float) -> LayerValue:
 
 
 def _bounds_metrics(entries: Sequence[Document]) -> Iterator[Metric]:
+    # A gate's report may have several methods for a norm, and entries that say nothing about layers.
+    entries = [entry for entry in entries if entry.get("layers")]
     for entry in entries:
         domain = entry["norm"] + ("" if entry.get("box") is None else ", in its range")
         mark = "" if len(entries) == 1 else f" {domain}"
-        # Every norm has layers of its own; some entries may say nothing about them.
-        layers = entry.get("layers") or ()
 
-        def column(key: str, layers: Sequence[Document] = layers) -> list[tuple[str, float | None]]:
+        def column(key: str, layers: Sequence[Document] = entry["layers"]) -> list[tuple[str, float | None]]:
             return [(layer["node"], layer.get(key)) for layer in layers]
 
         yield _metric(
@@ -259,9 +259,14 @@ def _summary(document: Document) -> tuple[str, ...]:
     if sigmas := dict.fromkeys(level(entry["sigma_pixel"]) for entry in document.get("moments") or ()):
         lines.append(f"noise sigma {', '.join(sigmas)} in pixel units")
     for entry in document.get("bounds") or ():
-        radius = (entry.get("radius") or {}).get("lipschitz") or {}
-        if radius.get("mean") is not None:
-            lines.append(f"mean certified {entry['norm']} radius {significant(radius['mean'])}")
+        radii = {
+            method: radius["mean"]
+            for method, radius in (entry.get("radius") or {}).items()
+            if radius.get("certified") and radius.get("mean") is not None
+        }
+        if radii:
+            method = max(radii, key=radii.__getitem__)
+            lines.append(f"mean certified {entry['norm']} radius {significant(radii[method])} ({method})")
     return tuple(lines)
 
 
@@ -274,9 +279,13 @@ def _graph_node(entry: Document) -> GraphNode:
 def _verdict(gate: Document | None) -> Verdict | None:
     if not gate:
         return None
-    # Beyond "verdict" and "checks" a gate's report is its own business: of each check what it calls itself and decided.
     statements = tuple(
-        ": ".join(str(check[key]) for key in ("id", "name", "verdict", "status", "message", "reason") if check.get(key))
-        for check in gate.get("checks") or ()
+        f"{check['id']}: {check['verdict']}{_waived(check)}: {check['reason']}" for check in gate["checks"]
     )
     return Verdict(verdict=gate["verdict"], statements=statements)
+
+
+def _waived(check: Document) -> str:
+    """As the gate counts it: a waiver that has expired is none, and a check that passes needs none."""
+    waiver = check.get("waiver")
+    return " (waived)" if waiver and waiver["state"] == "valid" and check["verdict"] != "pass" else ""

@@ -21,8 +21,8 @@ from nmcheck.results.flips import (
     ImageFlips,
     SampledFlips,
 )
-from nmcheck.results.layers import GraphNode
 from nmcheck.results.gate import GateBaseline, GateCheck, GateEntry, GateExample, GateWaiver
+from nmcheck.results.layers import GraphNode
 from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import (
     ClassMoments,
@@ -55,12 +55,12 @@ __all__ = [
     "EstimatedFlips",
     "FlipEntry",
     "FloorEntry",
-    "GraphNode",
     "GateBaseline",
     "GateCheck",
     "GateEntry",
     "GateExample",
     "GateWaiver",
+    "GraphNode",
     "ImageFlipEstimate",
     "ImageFlips",
     "IteratedStep",

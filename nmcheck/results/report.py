@@ -8,8 +8,8 @@ from typing import Literal
 from nmcheck.results.bounds import BoundsEntry
 from nmcheck.results.cuts import CutError
 from nmcheck.results.flips import SampledFlips
-from nmcheck.results.layers import GraphNode
 from nmcheck.results.gate import GateEntry
+from nmcheck.results.layers import GraphNode
 from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import LeftOut, MomentEntry
 from nmcheck.results.normalization import NormalizationEntry

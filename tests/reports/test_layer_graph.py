@@ -72,6 +72,19 @@ def test_odd_names_are_text(tmp_path):
     assert "<img src=x onerror=alert(1)>" in boxes(ET.fromstring(text))
 
 
+def test_everything_lies_within_the_picture(residual):
+    """Names are the widest thing here, so the picture must reach to their ends and not much farther to the left."""
+    picture = drawn(residual)
+    left, _, width, height = map(float, picture.get("viewBox").split())
+    for group in picture.iter(f"{SVG}g"):
+        box, words = group.find(f"{SVG}rect"), group.findall(f"{SVG}text")[1]
+        assert float(box.get("x")) >= left
+        assert float(words.get("x")) + 6 * len("".join(words.itertext())) <= left + width
+        assert float(box.get("y")) + float(box.get("height")) <= height
+    boxes_left = min(float(box.get("x")) for box in picture.iter(f"{SVG}rect"))
+    assert boxes_left - left < 20
+
+
 def test_nothing_is_fetched_and_nothing_runs(residual):
     text = layer_graph(residual).replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"href|src=|url\(|@import|<script|<style|\son\w+=|http| id=", text)

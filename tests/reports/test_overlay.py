@@ -91,14 +91,20 @@ def test_a_report_of_bounds_alone_is_enough():
 
 
 def test_a_gates_verdict_is_taken_along(document):
+    waiver = {"state": "valid"}
     checks = [
-        {"id": "accuracy", "verdict": "pass"},
-        {"id": "radius", "verdict": "fail", "message": "0.01 is below 0.1"},
+        {"id": "accuracy", "verdict": "pass", "reason": "all are right", "waiver": waiver},
+        {"id": "radius", "verdict": "fail", "reason": "0.01 is below 0.1", "waiver": waiver},
+        {"id": "flip", "verdict": "fail", "reason": "0.2 of 0.1", "waiver": {"state": "expired"}},
     ]
     verdict = overlay({**document, "gate": {"verdict": "fail", "checks": checks}}).verdict
     assert verdict is not None
     assert verdict.verdict == "fail"
-    assert verdict.statements == ("accuracy: pass", "radius: fail: 0.01 is below 0.1")
+    assert verdict.statements == (
+        "accuracy: pass: all are right",
+        "radius: fail (waived): 0.01 is below 0.1",
+        "flip: fail: 0.2 of 0.1",
+    )
 
 
 def test_keys_of_later_versions_are_passed_over(document):
@@ -106,6 +112,24 @@ def test_keys_of_later_versions_are_passed_over(document):
     document["new"] = {"a": 1}
     document["bounds"][0]["layers"][0]["new"] = 1
     assert overlay(document) == before
+
+
+def test_entries_without_layers_add_no_norm_to_the_names(document):
+    entry = document["bounds"][0]
+    document["bounds"] = [entry, {**entry, "layers": [], "radius": {}}]
+    assert values(overlay(document), "kappa")
+
+
+def test_the_summary_has_the_largest_certified_radius():
+    document = drawn_networks.bounds_report([])
+    radius = {
+        "published": {"mean": 9.0, "certified": False},
+        "lipschitz": {"mean": 0.01, "certified": True},
+        "crown": {"mean": 0.3, "certified": True},
+        "crown-ibp": {"mean": None, "certified": True},
+    }
+    document["bounds"][0]["radius"] = radius
+    assert overlay(document).summary == ("mean certified l2 radius 0.300 (crown)",)
 
 
 @pytest.mark.parametrize(

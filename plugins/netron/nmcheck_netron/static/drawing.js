@@ -4,17 +4,20 @@
 const SVG = 'http://www.w3.org/2000/svg';
 const LETTER = 6.1; // mean width of a letter in a badge: measuring each text would cost a layout
 const HEIGHT = 14;
-const AT_ONCE = 150; // nodes outside the window that are drawn between two frames
+const AT_ONCE = 250; // nodes outside the window that are drawn between two frames
+const ID = 'node-name-';
+const NOTHING = { color: 'none', text: '', cut: false, beyond: false };
 
 export class Drawing {
   constructor() {
-    this._known = new WeakMap(); // by a node's group: its size, its badge, what it shows
+    this._nodes = new Map(); // by a node's group: where it stands, what it shows
     this._vertical = true;
+    this._count = 0;
     this._turn = 0;
   }
 
   element(name) {
-    return document.getElementById(`node-name-${name}`);
+    return document.getElementById(ID + name);
   }
 
   // Whether Netron has drawn something and is done with it: a border gets its shape at the very end.
@@ -29,42 +32,35 @@ export class Drawing {
    * @param {(found: number) => void} done told at the end how many of these nodes are in the drawing
    */
   show(marks, done) {
-    const groups = [...document.querySelectorAll('g.node')].filter((group) => group.querySelector('.node-item-type'));
-    const marked = new Map();
-    for (const [name, mark] of marks) {
-      const group = this.element(name);
-      if (group !== null) {
-        marked.set(group, mark);
-      }
-    }
     // All reading comes before all writing, or the browser would lay out the page once a node.
-    const fresh = groups.filter((group) => !this._known.has(group));
-    if (fresh.length > 0) {
-      this._measure(fresh, groups);
+    if (!this._isCurrent()) {
+      this._measure();
     }
-    const inside = new Set(groups.filter((group) => isInWindow(group.getBoundingClientRect())));
-    const rest = groups.filter((group) => !inside.has(group));
-    for (const group of inside) {
-      this._mark(group, marked.get(group));
+    const nodes = [...this._nodes.values()];
+    const isInWindow = seenThrough(nodes);
+    const [inside, rest] = [[], []];
+    for (const node of nodes) {
+      (isInWindow(node) ? inside : rest).push(node);
     }
+    const found = nodes.filter((node) => marks.has(node.name)).length;
+    const mark = (node) => node.show(marks.get(node.name), this._vertical);
+    inside.forEach(mark);
     const turn = ++this._turn;
     const goOn = () => {
       if (turn !== this._turn) {
         return; // something else is to be shown by now
       }
-      for (const group of rest.splice(0, AT_ONCE)) {
-        this._mark(group, marked.get(group));
-      }
+      rest.splice(0, AT_ONCE).forEach(mark);
       if (rest.length > 0) {
-        setTimeout(goOn);
+        afterFrame(goOn);
       } else {
-        done(marked.size);
+        done(found);
       }
     };
     if (rest.length > 0) {
-      requestAnimationFrame(() => setTimeout(goOn));
+      afterFrame(goOn);
     } else {
-      done(marked.size);
+      done(found);
     }
   }
 
@@ -72,7 +68,7 @@ export class Drawing {
   isShown(names) {
     return names.every((name) => {
       const group = this.element(name);
-      return group === null || this._known.has(group);
+      return group === null || this._nodes.has(group);
     });
   }
 
@@ -88,50 +84,65 @@ export class Drawing {
     return true;
   }
 
-  _measure(fresh, groups) {
+  // Whether the nodes known are those in the page. Netron makes all of them anew, or none.
+  _isCurrent() {
+    const [first] = this._nodes.keys();
+    return first !== undefined && first.isConnected && this._count === allGroups().length;
+  }
+
+  _measure() {
     this._vertical = isVertical();
-    for (const group of fresh) {
-      const border = group.querySelector('path.node-border');
-      const box = border === null ? { width: 0, height: 0 } : border.getBBox();
-      const place = /translate\(\s*(-?[\d.e+-]+)[ ,]+(-?[\d.e+-]+)/.exec(group.getAttribute('transform') || '');
-      const [x, y] = place === null ? [0, 0] : [Number(place[1]), Number(place[2])];
-      this._known.set(group, { width: box.width, height: box.height, x, y, room: Infinity, classes: [], badge: null });
-    }
+    const groups = [...allGroups()];
+    this._count = groups.length;
+    const titled = groups.filter((group) => group.querySelector('.node-item-type'));
+    this._nodes = new Map(titled.map((group) => [group, new DrawnNode(group)]));
     // Nodes side by side share the height of their middle.
     const rows = new Map();
-    for (const group of groups) {
-      const known = this._known.get(group);
-      const row = Math.round(known.y + known.height / 2);
-      rows.set(row, [...(rows.get(row) || []), known]);
+    for (const node of this._nodes.values()) {
+      const height = Math.round(node.y + node.height / 2);
+      rows.set(height, [...(rows.get(height) || []), node]);
     }
     for (const row of rows.values()) {
       row.sort((a, b) => a.x - b.x);
-      row.forEach((known, index) => {
-        known.room = index + 1 < row.length ? row[index + 1].x - known.x - known.width : Infinity;
+      row.forEach((node, index) => {
+        node.room = index + 1 < row.length ? row[index + 1].x - node.x - node.width : Infinity;
       });
     }
   }
+}
 
-  _mark(group, mark) {
-    const known = this._known.get(group);
-    const classes = ['nmc', `nmc-${mark === undefined ? 'none' : mark.color}`];
-    if (mark !== undefined && mark.cut) {
-      classes.push('nmc-cut');
+// A node of the drawing: where it stands, and what it shows. Only what changes is written.
+class DrawnNode {
+  constructor(group) {
+    const border = group.querySelector('path.node-border');
+    const box = border === null ? { width: 0, height: 0 } : border.getBBox();
+    const place = /translate\(\s*(-?[\d.e+-]+)[ ,]+(-?[\d.e+-]+)/.exec(group.getAttribute('transform') || '');
+    [this.x, this.y] = place === null ? [0, 0] : [Number(place[1]), Number(place[2])];
+    [this.width, this.height] = [box.width, box.height];
+    this.room = Infinity; // to the next node at its right
+    this.name = group.id.startsWith(ID) ? group.id.slice(ID.length) : null;
+    this.group = group;
+    this._color = null;
+    this._badge = null;
+  }
+
+  show(mark = NOTHING, vertical) {
+    const classes = this.group.classList;
+    if (mark.color !== this._color) {
+      if (this._color === null) {
+        classes.add('nmc', `nmc-${mark.color}`);
+      } else {
+        classes.replace(`nmc-${this._color}`, `nmc-${mark.color}`);
+      }
+      this._color = mark.color;
     }
-    if (mark !== undefined && mark.beyond) {
-      classes.push('nmc-beyond');
+    classes.toggle('nmc-cut', mark.cut);
+    classes.toggle('nmc-beyond', mark.beyond);
+    if (mark.text !== '' && this._badge === null) {
+      this._badge = new Badge(this.group);
     }
-    if (classes.join() !== known.classes.join()) {
-      group.classList.remove(...known.classes);
-      group.classList.add(...classes);
-      known.classes = classes;
-    }
-    const text = mark === undefined ? '' : mark.text;
-    if (text !== '' && known.badge === null) {
-      known.badge = new Badge(group);
-    }
-    if (known.badge !== null) {
-      known.badge.show(text, known, this._vertical);
+    if (this._badge !== null) {
+      this._badge.show(mark.text, this, vertical);
     }
   }
 }
@@ -141,23 +152,29 @@ class Badge {
     this._group = document.createElementNS(SVG, 'g');
     this._group.setAttribute('class', 'nmc-badge');
     this._rect = document.createElementNS(SVG, 'rect');
-    this._text = document.createElementNS(SVG, 'text');
     this._rect.setAttribute('height', String(HEIGHT));
     this._rect.setAttribute('rx', '3');
-    this._text.setAttribute('x', '4');
-    this._text.setAttribute('y', String(HEIGHT - 3.5));
-    this._group.append(this._rect, this._text);
+    this._line = document.createElementNS(SVG, 'text');
+    this._text = document.createTextNode('');
+    this._line.append(this._text);
+    this._group.append(this._rect, this._line);
     group.append(this._group);
-    this._shown = null;
+    this._width = null;
   }
 
   show(text, node, vertical) {
-    if (text === this._shown) {
+    if (text === this._text.data) {
       return;
     }
-    this._shown = text;
+    if ((text === '') !== (this._text.data === '')) {
+      this._group.setAttribute('display', text === '' ? 'none' : 'inline');
+    }
+    this._text.data = text;
     const width = 8 + [...text].reduce((sum, letter) => sum + (letter > '\u2000' ? 2 : 1), 0) * LETTER;
-    this._text.textContent = text;
+    if (width === this._width) {
+      return;
+    }
+    this._width = width;
     this._rect.setAttribute('width', width.toFixed(1));
     // Right of the node; above it where the next node or, in a horizontal drawing, its edge stands there.
     const beside = vertical && node.room > width + 6;
@@ -165,13 +182,36 @@ class Badge {
     const aside = vertical ? Math.min(Math.max(node.room - 6, 0), width) : 0;
     const x = beside ? node.width + 3 : Math.max(node.width - width, 0) + aside;
     const y = beside ? 3 : -HEIGHT - 2;
-    this._group.setAttribute('transform', `translate(${x.toFixed(1)},${y})`);
-    this._group.setAttribute('display', text === '' ? 'none' : 'inline');
+    // Not by a transform of the group: the browser would keep, and go through, one more layer a node.
+    this._rect.setAttribute('x', x.toFixed(1));
+    this._rect.setAttribute('y', String(y));
+    this._line.setAttribute('x', (x + 4).toFixed(1));
+    this._line.setAttribute('y', String(y + HEIGHT - 3.5));
   }
 }
 
-function isInWindow(box) {
-  return box.right > 0 && box.left < window.innerWidth && box.bottom > 0 && box.top < window.innerHeight;
+function allGroups() {
+  return document.querySelectorAll('g.node');
+}
+
+// Call back when the browser has shown what is there by now.
+function afterFrame(callback) {
+  requestAnimationFrame(() => setTimeout(callback));
+}
+
+// A function that says of a node whether any of it is in the window: one look at the page for all nodes.
+function seenThrough(nodes) {
+  const matrix = nodes.length === 0 ? null : nodes[0].group.parentNode.getScreenCTM();
+  const [width, height] = [window.innerWidth, window.innerHeight];
+  return (node) => {
+    if (matrix === null) {
+      return true;
+    }
+    const left = matrix.a * node.x + matrix.e;
+    const top = matrix.d * node.y + matrix.f;
+    const [right, bottom] = [left + matrix.a * node.width, top + matrix.d * node.height];
+    return right > 0 && left < width && bottom > 0 && top < height;
+  };
 }
 
 // Whether the edges of the drawing run down rather than across.

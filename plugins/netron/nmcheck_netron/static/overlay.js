@@ -55,8 +55,8 @@ class View {
     for (const name of this._cuts.keys()) {
       marks.set(name, { color: 'none', text: '✂', cut: true, beyond: false });
     }
-    if (metric !== null) {
-      const scale = new Scale(metric, this._panel.logarithmic, this._data.colors.length);
+    const scale = metric === null ? null : new Scale(metric, this._panel.logarithmic, this._data.colors.length);
+    if (scale !== null) {
       const threshold = this._panel.threshold;
       for (const [name, value, text] of metric.values) {
         const cut = this._cuts.has(name);
@@ -64,11 +64,14 @@ class View {
         const badge = `${cut ? '✂ ' : ''}${text}${beyond ? ' !' : ''}`;
         marks.set(name, { color: String(scale.color(value)), text: badge, cut, beyond });
       }
-      this._panel.update(scale);
     }
     this._marks = marks;
+    // The drawing first: it reads where things stand, which costs a layout once the panel has changed.
     if (drawing.isDrawn()) {
       this._paint();
+    }
+    if (scale !== null) {
+      this._panel.update(scale);
     }
   }
 

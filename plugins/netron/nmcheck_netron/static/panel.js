@@ -33,6 +33,7 @@ export class Panel {
     this._about = element('p', { class: 'nmcheck-about' });
     this._legend = element('div', { class: 'nmcheck-legend', role: 'img' });
     this._list = element('ol', { class: 'nmcheck-worst' });
+    this._rows = [];
     this._status = element('p', { class: 'nmcheck-status', role: 'status' });
     this._body = element('div', { id: 'nmcheck-body' });
     this._fold = element('button', { type: 'button', 'aria-expanded': 'true', 'aria-controls': 'nmcheck-body' });
@@ -145,18 +146,41 @@ export class Panel {
   _drawList(metric, scale) {
     const direction = metric.worst === 'low' ? 1 : -1;
     const worst = [...metric.values].sort((a, b) => direction * (a[1] - b[1]));
-    this._list.replaceChildren(...worst.slice(0, LONGEST_LIST).map(([name, value, text]) => {
-      const swatch = element('span', { class: 'nmcheck-swatch' });
-      swatch.style.background = this._data.colors[scale.color(value)];
-      const beyond = scale.isBeyond(value, this.threshold);
-      const button = element('button', { type: 'button', title: name },
-        swatch, element('span', { class: 'nmcheck-name' }, name),
-        element('span', { class: 'nmcheck-value' }, beyond ? `${text} !` : text));
-      button.addEventListener('click', () => this._on.open(name));
-      return element('li', beyond ? { class: 'nmcheck-beyond' } : {}, button);
-    }));
-    if (worst.length > LONGEST_LIST) {
-      this._list.append(element('li', { class: 'nmcheck-more' }, `and ${worst.length - LONGEST_LIST} more`));
+    const threshold = this.threshold;
+    const shown = worst.slice(0, LONGEST_LIST);
+    while (this._rows.length < shown.length) {
+      this._rows.push(new Row(this._on.open));
     }
+    shown.forEach(([name, value, text], index) => {
+      const beyond = scale.isBeyond(value, threshold);
+      this._rows[index].show(name, this._data.colors[scale.color(value)], beyond ? `${text} !` : text, beyond);
+    });
+    const items = this._rows.slice(0, shown.length).map((row) => row.item);
+    if (worst.length > LONGEST_LIST) {
+      items.push(element('li', { class: 'nmcheck-more' }, `and ${worst.length - LONGEST_LIST} more`));
+    }
+    if (items.length !== this._list.children.length || worst.length > LONGEST_LIST) {
+      this._list.replaceChildren(...items);
+    }
+  }
+}
+
+// A row of the list, used again for another layer when the metric changes.
+class Row {
+  constructor(open) {
+    this._swatch = element('span', { class: 'nmcheck-swatch' });
+    this._name = element('span', { class: 'nmcheck-name' });
+    this._value = element('span', { class: 'nmcheck-value' });
+    this._button = element('button', { type: 'button' }, this._swatch, this._name, this._value);
+    this._button.addEventListener('click', () => open(this._button.title));
+    this.item = element('li', {}, this._button);
+  }
+
+  show(name, color, text, beyond) {
+    this._swatch.style.background = color;
+    this._name.textContent = name;
+    this._button.title = name;
+    this._value.textContent = text;
+    this.item.classList.toggle('nmcheck-beyond', beyond);
   }
 }
