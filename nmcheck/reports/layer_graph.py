@@ -57,7 +57,8 @@ def layer_graph(overlay: Overlay, key: str | None = None) -> str:
     title = "The network's layers" if metric is None else f"The network's layers by {metric.title}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="{left - _MARGIN:.1f} 0 {width:.0f} {height:.0f}" font-family="{_FONT}" font-size="11" fill="currentColor">',
+        f'viewBox="{left - _MARGIN:.1f} 0 {width:.0f} {height:.0f}" '
+        f'font-family="{_FONT}" font-size="11" fill="currentColor">',
         f"<title>{_text(title)}</title>",
         *([] if metric is None else _legend(metric, left)),
         *_lines(layout),

@@ -15,7 +15,7 @@ from nmcheck.results.overlay import Metric, Overlay
 from nmcheck_netron import site
 from nmcheck_netron.server import serve
 
-DARKEST, BRIGHTEST = VIRIDIS[0], VIRIDIS[-1]
+DARKEST = VIRIDIS[0]
 
 
 class ShownPage:
@@ -54,10 +54,9 @@ class ShownPage:
 
     def shows_metric(self, metric: Metric, names: list[str], *, cut: str | None = None) -> None:
         """Expect the colors and badges of a metric on some nodes."""
-        values = [entry.value for entry in metric.values]
+        expected = colors(metric)
         for entry in (entry for entry in metric.values if entry.node in names):
-            index = color_index(entry.value, values, worst=metric.worst, logarithmic=metric.logarithmic)
-            self.shows(entry.node, VIRIDIS[index], f"✂ {entry.text}" if entry.node == cut else entry.text)
+            self.shows(entry.node, expected[entry.node], f"✂ {entry.text}" if entry.node == cut else entry.text)
 
     def choose(self, metric: Metric) -> None:
         """Color by another metric."""
@@ -68,6 +67,15 @@ class ShownPage:
         foreign = [url for url in self.requests if not url.startswith((self.url, "blob:", "data:"))]
         assert foreign == []
         assert self.errors == []
+
+
+def colors(metric: Metric) -> dict[str, str]:
+    """The color of each node that has a value."""
+    values = [entry.value for entry in metric.values]
+    return {
+        entry.node: VIRIDIS[color_index(entry.value, values, worst=metric.worst, logarithmic=metric.logarithmic)]
+        for entry in metric.values
+    }
 
 
 def rgb(color: str) -> str:

@@ -7,7 +7,8 @@ import drawn_networks
 import models
 import onnx
 import pytest
-from shown_page import BRIGHTEST, DARKEST, rgb, shown
+import shown_page
+from shown_page import DARKEST, rgb, shown
 
 from nmcheck import AnalyzeOptions, analyze
 from nmcheck.reports.overlay import overlay_of
@@ -25,6 +26,41 @@ def metric(overlay, key):
     return next(entry for entry in overlay.metrics if entry.key == key)
 
 
+def everything(view, overlay, names, cut=None):
+    """Colors and badges of `names`, the worst layer's page, another metric, a new drawing and Netron's export."""
+    kappa, lipschitz = metric(overlay, "kappa"), metric(overlay, "L")
+    view.open()
+    view.state(f"ready:{len({*(entry.node for entry in kappa.values), *([cut] if cut else [])})}")
+    view.shows_metric(kappa, names, cut=cut)
+    # The worst layer stands first; it leads to its node and to Netron's own page about it.
+    worst = min(kappa.values, key=lambda entry: entry.value)
+    row = view.page.locator(".nmcheck-worst button").first
+    expect(row).to_contain_text(worst.node)
+    row.click()
+    expect(view.node(worst.node)).to_be_in_viewport()
+    for entry in (worst, next(entry for entry in lipschitz.values if entry.node == worst.node)):
+        expect(view.page.locator("#sidebar-content").get_by_text(entry.text, exact=True).first).to_be_visible()
+    view.choose(lipschitz)
+    view.shows_metric(lipschitz, names, cut=cut)
+    view.choose(kappa)
+    # The direction changed: Netron draws everything anew, and badges stand elsewhere.
+    rect = view.node(names[0], "> .nmc-badge > rect")
+    before = rect.get_attribute("y")
+    view.page.keyboard.press("Control+k")
+    expect(rect).not_to_have_attribute("y", before)
+    view.shows_metric(kappa, names, cut=cut)
+    view.state(f"ready:{len(kappa.values)}")
+    with view.page.expect_download() as download:
+        view.page.keyboard.press("Control+Alt+e")
+    picture = Path(download.value.path()).read_text()
+    colors = {rgb(color) for color in shown_page.colors(kappa).values()}
+    assert colors <= set(re.findall(r"fill: (rgb\([^)]*\))", picture))
+    assert all(f">{entry.text}<" in picture for entry in kappa.values if entry.node != cut)
+    assert cut is None or "✂ " in picture
+    view.shows_metric(kappa, names, cut=cut)
+    view.sound()
+
+
 @pytest.mark.parametrize("name", ["lenet_lrn3.onnx", "lenet_bn.onnx"])
 def test_an_analysis_is_shown_on_the_drawing(browser, sample_models, name):
     path = sample_models / name
@@ -32,22 +68,8 @@ def test_an_analysis_is_shown_on_the_drawing(browser, sample_models, name):
         AnalyzeOptions(path, data="mnist", samples=2, sigmas=(0.1,), engines=("two-stage",), reference_samples=500)
     )
     overlay = overlay_of(report)
-    kappa, lipschitz = metric(overlay, "kappa"), metric(overlay, "L")
-    names = [entry.node for entry in kappa.values]
     with shown(browser, path, overlay) as view:
-        view.open()
-        view.state(f"ready:{len(names)}")
-        view.shows_metric(kappa, names, cut="node_relu")
-        # The worst layer stands first; it leads to its node and to Netron's own page about it.
-        worst = min(kappa.values, key=lambda entry: entry.value)
-        row = view.page.locator(".nmcheck-worst button").first
-        expect(row).to_contain_text(worst.node)
-        row.click()
-        expect(view.node(worst.node)).to_be_in_viewport()
-        for value in (f"{entry.text}" for entry in (worst, next(e for e in lipschitz.values if e.node == worst.node))):
-            expect(view.page.locator("#sidebar-content").get_by_text(value, exact=True).first).to_be_visible()
-        view.choose(lipschitz)
-        view.shows_metric(lipschitz, names, cut="node_relu")
+        everything(view, overlay, [entry.node for entry in metric(overlay, "kappa").values], cut="node_relu")
         # A layer that is spelled out in several nodes carries its numbers at the last of them.
         gain = metric(overlay, "norm gain 0.1")
         view.choose(gain)
@@ -56,7 +78,24 @@ def test_an_analysis_is_shown_on_the_drawing(browser, sample_models, name):
         view.sound()
 
 
-def test_colors_survive_a_new_drawing_and_are_in_netrons_own_export(browser, tmp_path):
+def test_a_residual_network(browser, tmp_path):
+    made = models.residual()
+    overlay = drawn_networks.overlay_on(made, cut="r0")
+    with shown(browser, models.write(made, tmp_path), overlay) as view:
+        everything(view, overlay, [node.name for node in made.graph.node], cut="r0")
+
+
+def test_a_thousand_nodes(browser, tmp_path):
+    made = drawn_networks.large()
+    overlay = drawn_networks.overlay_on(made)
+    with shown(browser, models.write(made, tmp_path), overlay) as view:
+        everything(view, overlay, ["conv_0", "relu_124", "add_249"])
+        expect(view.page.locator(".nmc-badge")).to_have_count(1000)
+        expect(view.page.locator(".nmcheck-worst li")).to_have_count(41)
+        view.sound()
+
+
+def test_cuts_names_and_a_folded_panel(browser, tmp_path):
     made = models.residual()
     overlay = drawn_networks.overlay_on(made, cut="r0")
     kappa, lipschitz = overlay.metrics
@@ -64,45 +103,20 @@ def test_colors_survive_a_new_drawing_and_are_in_netrons_own_export(browser, tmp
     with shown(browser, models.write(made, tmp_path), overlay) as view:
         view.open()
         view.state("ready:7")
-        view.shows_metric(kappa, names, cut="r0")
         expect(view.node("r0", "> .node-border")).to_have_css("stroke-dasharray", "5px, 3px")
+        expect(view.node("r1", "> .node-border")).to_have_css("stroke-dasharray", "none")
         panel = view.page.locator("#nmcheck-panel").bounding_box()
         assert panel["width"] < 280
         assert all(view.node(name).bounding_box()["x"] > panel["x"] + panel["width"] for name in names)
         view.page.locator("#nmcheck-panel > button").click()  # folded away
         expect(view.page.locator(".nmcheck-worst")).to_be_hidden()
-        before = view.node("add", "> .nmc-badge").get_attribute("transform")
-        # Names shown, then the direction changed: each draws everything anew.
+        # Names shown: everything is drawn anew.
         view.page.keyboard.press("Control+u")
         expect(view.node("add").get_by_text("add", exact=True)).to_be_visible()
-        view.shows_metric(kappa, names, cut="r0")
-        view.page.keyboard.press("Control+k")
-        expect(view.node("add", "> .nmc-badge")).not_to_have_attribute("transform", before)
-        view.shows_metric(kappa, names, cut="r0")
-        with view.page.expect_download() as download:
-            view.page.keyboard.press("Control+Alt+e")
-        picture = Path(download.value.path()).read_text()
-        assert {rgb(DARKEST), rgb(BRIGHTEST)} <= set(re.findall(r"fill: (rgb\([^)]*\))", picture))
-        assert all(f">{text}<" in picture for text in ("k0", "✂ k1", "k6"))
         view.shows_metric(kappa, names, cut="r0")
         view.page.locator("#nmcheck-panel > button").click()
         view.choose(lipschitz)
         view.shows_metric(lipschitz, names, cut="r0")
-        view.sound()
-
-
-def test_a_thousand_nodes(browser, tmp_path):
-    made = drawn_networks.large()
-    overlay = drawn_networks.overlay_on(made)
-    kappa, lipschitz = overlay.metrics
-    with shown(browser, models.write(made, tmp_path), overlay) as view:
-        view.open()
-        view.state("ready:1000")
-        view.shows_metric(kappa, ["conv_0", "relu_124", "add_249"])
-        expect(view.page.locator(".nmc-badge")).to_have_count(1000)
-        expect(view.page.locator(".nmcheck-worst li")).to_have_count(41)
-        view.choose(lipschitz)
-        view.shows_metric(lipschitz, ["conv_0", "relu_124", "add_249"])
         view.sound()
 
 
@@ -121,9 +135,9 @@ def test_threshold_scale_and_keyboard(browser, tmp_path):
         expect(view.page.get_by_text(statements[0], exact=True)).to_be_visible()
         # Everything by keyboard from here on; Netron does not get what is typed.
         view.page.get_by_label("Threshold").press_sequentially("0.00126")
-        view.shows("r0", view_color(kappa, 1), "k1 !")
+        view.shows("r0", shown_page.colors(kappa)["r0"], "k1 !")
         expect(view.node("r0", "> .node-border")).to_have_css("stroke", rgb(FAILED))
-        view.shows("g1", view_color(kappa, 2), "k2")
+        view.shows("g1", shown_page.colors(kappa)["g1"], "k2")
         expect(view.page.locator(".nmcheck-beyond")).to_have_count(2)
         view.page.get_by_label("Scale").select_option("linear")
         expect(view.page.locator(".nmcheck-legend")).to_have_attribute("aria-label", re.compile("linear; low values"))
@@ -133,13 +147,6 @@ def test_threshold_scale_and_keyboard(browser, tmp_path):
         row.press("Enter")
         expect(view.page.locator("#sidebar-content").get_by_text("k2", exact=True)).to_be_visible()
         view.sound()
-
-
-def view_color(kappa, position):
-    from nmcheck.reports.palette import VIRIDIS, color_index
-
-    values = [entry.value for entry in kappa.values]
-    return VIRIDIS[color_index(values[position], values, worst="low", logarithmic=True)]
 
 
 def test_odd_names_are_names_and_nothing_else(browser, tmp_path):
