@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from nmcheck.reports.json import to_json
-from nmcheck.reports.numbers import level, significant
+from nmcheck.reports.numbers import level, percent, significant
 from nmcheck.results.inspection import Inspection
 from nmcheck.results.layers import GraphNode
 from nmcheck.results.overlay import Detail, LayerDetails, LayerValue, Metric, Overlay, Verdict
@@ -254,7 +254,7 @@ def _summary(document: Document) -> tuple[str, ...]:
     lines = []
     if data := document.get("data"):
         accuracy = data.get("accuracy")
-        told = "" if accuracy is None else f", accuracy {accuracy:g}"
+        told = "" if accuracy is None else f", accuracy {percent(accuracy, data['samples'])}"
         lines.append(f"{data['samples']} images of {data['name']}{told}")
     if sigmas := dict.fromkeys(level(entry["sigma_pixel"]) for entry in document.get("moments") or ()):
         lines.append(f"noise sigma {', '.join(sigmas)} in pixel units")

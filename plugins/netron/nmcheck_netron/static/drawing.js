@@ -105,7 +105,11 @@ export class Drawing {
     for (const row of rows.values()) {
       row.sort((a, b) => a.x - b.x);
       row.forEach((node, index) => {
-        node.room = index + 1 < row.length ? row[index + 1].x - node.x - node.width : Infinity;
+        if (index > 0) {
+          const before = row[index - 1];
+          node.left = node.x - before.x - before.width;
+          before.right = node.left;
+        }
       });
     }
   }
@@ -119,7 +123,7 @@ class DrawnNode {
     const place = /translate\(\s*(-?[\d.e+-]+)[ ,]+(-?[\d.e+-]+)/.exec(group.getAttribute('transform') || '');
     [this.x, this.y] = place === null ? [0, 0] : [Number(place[1]), Number(place[2])];
     [this.width, this.height] = [box.width, box.height];
-    this.room = Infinity; // to the next node at its right
+    [this.left, this.right] = [Infinity, Infinity]; // room to the next node
     this.name = group.id.startsWith(ID) ? group.id.slice(ID.length) : null;
     this.group = group;
     this._color = null;
@@ -170,24 +174,34 @@ class Badge {
       this._group.setAttribute('display', text === '' ? 'none' : 'inline');
     }
     this._text.data = text;
-    const width = 8 + [...text].reduce((sum, letter) => sum + (letter > '\u2000' ? 2 : 1), 0) * LETTER;
+    const width = 8 + [...text].reduce((sum, letter) => sum + (letter > '\u2000' ? 1.6 : 1), 0) * LETTER;
     if (width === this._width) {
       return;
     }
     this._width = width;
     this._rect.setAttribute('width', width.toFixed(1));
-    // Right of the node; above it where the next node or, in a horizontal drawing, its edge stands there.
-    const beside = vertical && node.room > width + 6;
-    // Above, it keeps away from the edge that enters in the middle, as far as there is room.
-    const aside = vertical ? Math.min(Math.max(node.room - 6, 0), width) : 0;
-    const x = beside ? node.width + 3 : Math.max(node.width - width, 0) + aside;
-    const y = beside ? 3 : -HEIGHT - 2;
+    const [x, y] = place(node, width, vertical);
     // Not by a transform of the group: the browser would keep, and go through, one more layer a node.
     this._rect.setAttribute('x', x.toFixed(1));
     this._rect.setAttribute('y', String(y));
     this._line.setAttribute('x', (x + 4).toFixed(1));
     this._line.setAttribute('y', String(y + HEIGHT - 3.5));
   }
+}
+
+// Where a badge stands: right of the node; left where the next node is too near; else, and in a horizontal drawing, where
+// edges leave to the sides, above.
+function place(node, width, vertical) {
+  if (vertical && node.right > width + 6) {
+    return [node.width + 3, 3];
+  }
+  // The badge of the node over there may need as much of that room.
+  if (vertical && node.left > 2 * width + 9) {
+    return [-width - 3, 3];
+  }
+  // It keeps away from the edge that enters in the middle, as far as there is room.
+  const aside = vertical ? Math.min(Math.max(node.right - 6, 0), width) : 0;
+  return [Math.max(node.width - width, 0) + aside, -HEIGHT - 2];
 }
 
 function allGroups() {

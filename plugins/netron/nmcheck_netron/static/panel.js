@@ -4,6 +4,7 @@
 import { significant } from './scale.js';
 
 const LONGEST_LIST = 40;
+const NAME_END = 8; // letters
 const MARKS = { pass: '✓', fail: '✗', inconclusive: '?' };
 
 function element(tag, attributes = {}, ...children) {
@@ -169,16 +170,20 @@ export class Panel {
 class Row {
   constructor(open) {
     this._swatch = element('span', { class: 'nmcheck-swatch' });
-    this._name = element('span', { class: 'nmcheck-name' });
+    // Where a name is too long for the panel its middle is left out: names of layers differ at their ends.
+    [this._start, this._end] = [element('span'), element('span')];
+    const name = element('span', { class: 'nmcheck-name' }, this._start, this._end);
     this._value = element('span', { class: 'nmcheck-value' });
-    this._button = element('button', { type: 'button' }, this._swatch, this._name, this._value);
+    this._button = element('button', { type: 'button' }, this._swatch, name, this._value);
     this._button.addEventListener('click', () => open(this._button.title));
     this.item = element('li', {}, this._button);
   }
 
   show(name, color, text, beyond) {
     this._swatch.style.background = color;
-    this._name.textContent = name;
+    const end = name.length > 2 * NAME_END ? NAME_END : 0;
+    this._start.textContent = name.slice(0, name.length - end);
+    this._end.textContent = name.slice(name.length - end);
     this._button.title = name;
     this._value.textContent = text;
     this.item.classList.toggle('nmcheck-beyond', beyond);
