@@ -29,7 +29,11 @@ def annotate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX classifier.", show_default=False)],
     report: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="A JSON report of this model, from nmcheck analyze.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="A JSON report of this model, from nmcheck analyze, bounds or gate.",
+            show_default=False,
+        ),
     ],
     to: Annotated[
         Target,

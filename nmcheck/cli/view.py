@@ -24,7 +24,11 @@ def view(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX classifier.", show_default=False)],
     report: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A JSON report of this model, from nmcheck analyze.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="A JSON report of this model, from nmcheck analyze, bounds or gate.",
+            show_default=False,
+        ),
     ] = None,
     data: Annotated[
         str | None,
