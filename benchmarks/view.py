@@ -23,8 +23,8 @@ import drawn_networks
 import models
 import onnx
 
-from nmcheck_netron import site
 from nmcheck_netron.server import serve
+from nmcheck_netron.site import site
 
 SAMPLE = Path(__file__).parents[1] / "sample_models" / "lenet_lrn3.onnx"
 ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]

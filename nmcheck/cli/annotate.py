@@ -73,7 +73,7 @@ def annotate(
 
     The copy computes the same, bit by bit; the model's own file is never changed.
     """
-    from nmcheck.graph.notes import NodeNotes, annotated_copy
+    from nmcheck.graph.notes import annotated_copy, notes_of
     from nmcheck.reports.attachments import model_explorer_data, netron_attachment
 
     if output.resolve() == model.resolve():
@@ -83,11 +83,7 @@ def annotate(
     if not force:
         check_same_model(model, overlay, report)
     chosen = _metric(overlay, metric) if to is Target.MODEL_EXPLORER else None
-    notes = [
-        NodeNotes(layer.node, layer.outputs, tuple((detail.label, detail.text) for detail in layer.details))
-        for layer in overlay.layers
-    ]
-    copy = annotated_copy(model, notes, output.resolve().parent, ir_version=ir_version)
+    copy = annotated_copy(model, notes_of(overlay), output.resolve().parent, ir_version=ir_version)
     if not copy.names:
         raise UsageError(f"{report}: none of its layers is in {model}; analyze this model and use that report.")
     if to is Target.ONNX:

@@ -19,7 +19,11 @@ GROUP = "nmcheck.viewers"
 
 @runtime_checkable
 class Viewer(Protocol):
-    """What an entry point leads to."""
+    """What an entry point leads to.
+
+    What it lacks it says when it is loaded, if that can be seen then, by an error of nmcheck's: an analysis may follow
+    that takes minutes.
+    """
 
     def __call__(self, model: Path, overlay: Overlay, *, port: int, open_browser: bool) -> None:
         """Show a model with an overlay until the user has seen enough.
@@ -41,7 +45,7 @@ def load_viewer(name: str, found: Iterable[EntryPoint]) -> Viewer:
     """The viewer of a name. One that fails to load is a warning with its name; another of that name is tried.
 
     Raises:
-        UsageError: there is none that loads.
+        UsageError: there is none that loads, or it says itself what it lacks.
     """
     found = tuple(found)
     for entry in found:

@@ -21,6 +21,7 @@ from nmcheck.errors import ModelError, OutputError
 from nmcheck.graph.expansion import check_expansion
 from nmcheck.graph.naming import NodeNames, unique_names
 from nmcheck.graph.wire import parse_model
+from nmcheck.results.overlay import Overlay
 
 NOTES_IR = 10
 """The first version of the file format that defines metadata of nodes; older readers pass over it."""
@@ -44,6 +45,14 @@ class NodeNotes:
     node: str
     outputs: tuple[str, ...]
     entries: tuple[tuple[str, str], ...]
+
+
+def notes_of(overlay: Overlay) -> list[NodeNotes]:
+    """What an overlay says of each node."""
+    return [
+        NodeNotes(layer.node, layer.outputs, tuple((detail.label, detail.text) for detail in layer.details))
+        for layer in overlay.layers
+    ]
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def test_interrupt_ends_it_and_leaves_nothing(model, tmp_path):
     script = (
         "import sys; from importlib.metadata import EntryPoint; from nmcheck.cli.app import run\n"
         "from nmcheck.cli.session import Session\n"
-        "viewers = lambda: (EntryPoint('netron', 'nmcheck_netron:view', 'nmcheck.viewers'),)\n"
+        "viewers = lambda: (EntryPoint('netron', 'nmcheck_netron.viewer:view', 'nmcheck.viewers'),)\n"
         "sys.exit(run(['view', sys.argv[1], '--no-browser', '-q'], Session(viewers=viewers)))"
     )
     folders = os.pathsep.join([str(ROOT), str(ROOT / "plugins" / "netron")])

@@ -209,7 +209,9 @@ def test_github_gets_a_summary_and_annotations(tmp_path, monkeypatch, capsys):
     arguments = ["gate", str(model), "--data", str(data), "--policy", str(tmp_path / "nmcheck.toml"), "-q"]
     assert run([*arguments, "--json", "-"]) == 1
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["gate"]["verdict"] == "fail"
+    document = json.loads(captured.out)
+    assert document["gate"]["verdict"] == "fail"
+    assert [node["node"] for node in document["graph"]] == ["flatten", "inner", "middle", "outer"]
     assert summary.read_text().startswith("before\n## nmcheck gate: ❌ fail")
     assert f"::error file={model},title=nmcheck accuracy::" in captured.err
     assert "Gate: fail" in captured.err

@@ -29,6 +29,10 @@ def boxes(picture):
     return found
 
 
+def number(element, key):
+    return float(element.attrib[key])
+
+
 @pytest.fixture
 def residual(tmp_path):
     made = models.residual()
@@ -75,14 +79,13 @@ def test_odd_names_are_text(tmp_path):
 def test_everything_lies_within_the_picture(residual):
     """Names are the widest thing here, so the picture must reach to their ends and not much farther to the left."""
     picture = drawn(residual)
-    left, _, width, height = map(float, picture.get("viewBox").split())
+    left, _, width, height = map(float, picture.attrib["viewBox"].split())
     for group in picture.iter(f"{SVG}g"):
-        box, words = group.find(f"{SVG}rect"), group.findall(f"{SVG}text")[1]
-        assert float(box.get("x")) >= left
-        assert float(words.get("x")) + 6 * len("".join(words.itertext())) <= left + width
-        assert float(box.get("y")) + float(box.get("height")) <= height
-    boxes_left = min(float(box.get("x")) for box in picture.iter(f"{SVG}rect"))
-    assert boxes_left - left < 20
+        box, words = next(group.iter(f"{SVG}rect")), group.findall(f"{SVG}text")[1]
+        assert number(box, "x") >= left
+        assert number(words, "x") + 6 * len("".join(words.itertext())) <= left + width
+        assert number(box, "y") + number(box, "height") <= height
+    assert min(number(box, "x") for box in picture.iter(f"{SVG}rect")) < left + 20
 
 
 def test_nothing_is_fetched_and_nothing_runs(residual):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
 from urllib.parse import urlsplit
 
 from nmcheck.errors import UsageError
-from nmcheck_netron.web_files import CONTENT_TYPES, MODEL_PATH, OVERLAY_PATH, NetronFiles
+from nmcheck_netron.site import Site
 
 LOOPBACK = "127.0.0.1"
 _HEADERS = {
@@ -37,43 +34,6 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_STATIC = ("overlay.css", "overlay.js", "drawing.js", "panel.js", "scale.js")
-
-
-@dataclass(frozen=True)
-class Site:
-    """What the server hands out.
-
-    Attributes:
-        netron: Netron's files.
-        title: name of the model's file.
-        model: the copy of the model that is drawn.
-        overlay: what nmcheck's script is told, JSON.
-    """
-
-    netron: NetronFiles
-    title: str
-    model: bytes
-    overlay: bytes
-
-    @cached_property
-    def answers(self) -> Mapping[str, tuple[str, Callable[[], bytes]]]:
-        """Content type and content by address. There are no others, so no address can lead out of these."""
-        found: dict[str, tuple[str, Callable[[], bytes]]] = {
-            address: (CONTENT_TYPES[path.suffix], path.read_bytes) for address, path in self.netron.paths.items()
-        }
-        static = files("nmcheck_netron") / "static"
-        for name in _STATIC:
-            found[f"/nmcheck/{name}"] = (CONTENT_TYPES[f".{name.rpartition('.')[2]}"], (static / name).read_bytes)
-        page = (CONTENT_TYPES[".html"], lambda: self.netron.page(self.title))
-        return {
-            **found,
-            "/": page,
-            "/index.html": page,
-            "/grapher.css": (CONTENT_TYPES[".css"], self.netron.sheet),
-            MODEL_PATH: ("application/octet-stream", lambda: self.model),
-            OVERLAY_PATH: (CONTENT_TYPES[".json"], lambda: self.overlay),
-        }
 
 
 class Server(ThreadingHTTPServer):

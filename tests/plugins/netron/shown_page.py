@@ -12,8 +12,8 @@ from typing import Any
 
 from nmcheck.reports.palette import VIRIDIS, color_index
 from nmcheck.results.overlay import Metric, Overlay
-from nmcheck_netron import site
 from nmcheck_netron.server import serve
+from nmcheck_netron.site import site
 
 DARKEST = VIRIDIS[0]
 

@@ -9,8 +9,8 @@ import onnx
 import pytest
 
 from nmcheck.errors import ModelError, UsageError
-from nmcheck_netron import site
 from nmcheck_netron.server import LOOPBACK, serve
+from nmcheck_netron.site import site
 
 pytestmark = pytest.mark.usefixtures("netron")
 

@@ -1,11 +1,13 @@
 import re
+import sys
 import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 import nmcheck_netron
-from nmcheck.cli.viewers import GROUP
+from nmcheck.cli.viewers import GROUP, load_viewer
 from nmcheck.errors import UsageError
 from nmcheck.reports.palette import VIRIDIS
 from nmcheck_netron.colors import color_rules
@@ -55,9 +57,22 @@ def test_scripts_never_make_markup_of_text():
         assert "https://" not in text, path.name
 
 
-def test_the_project_registers_it():
+@pytest.fixture
+def registered():
+    """The entry point of the project file."""
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
-    module, name = project["entry-points"][GROUP]["netron"].split(":")
-    assert getattr(nmcheck_netron, name) is nmcheck_netron.view
-    assert module == nmcheck_netron.__name__
     assert any(requirement.startswith("netron") for requirement in project["optional-dependencies"]["view"])
+    return EntryPoint("netron", project["entry-points"][GROUP]["netron"], GROUP)
+
+
+@pytest.mark.usefixtures("netron")
+def test_the_project_registers_it(registered):
+    assert callable(load_viewer("netron", [registered]))
+
+
+def test_without_netron_it_does_not_even_load(registered, monkeypatch):
+    """So nobody waits for an analysis that could not be shown."""
+    monkeypatch.setitem(sys.modules, "netron", None)
+    monkeypatch.delitem(sys.modules, registered.module, raising=False)
+    with pytest.raises(UsageError, match=re.escape("pip install 'nmcheck[view]'")):
+        load_viewer("netron", [registered])

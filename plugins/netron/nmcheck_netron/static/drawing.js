@@ -120,8 +120,8 @@ class DrawnNode {
   constructor(group) {
     const border = group.querySelector('path.node-border');
     const box = border === null ? { width: 0, height: 0 } : border.getBBox();
-    const place = /translate\(\s*(-?[\d.e+-]+)[ ,]+(-?[\d.e+-]+)/.exec(group.getAttribute('transform') || '');
-    [this.x, this.y] = place === null ? [0, 0] : [Number(place[1]), Number(place[2])];
+    const moved = /translate\(\s*(-?[\d.e+-]+)[ ,]+(-?[\d.e+-]+)/.exec(group.getAttribute('transform') || '');
+    [this.x, this.y] = moved === null ? [0, 0] : [Number(moved[1]), Number(moved[2])];
     [this.width, this.height] = [box.width, box.height];
     [this.left, this.right] = [Infinity, Infinity]; // room to the next node
     this.name = group.id.startsWith(ID) ? group.id.slice(ID.length) : null;
