@@ -36,8 +36,10 @@ def browser(netron: None) -> Iterator:
         lacks("there is no chromium: apt-get install chromium")
     if find_spec("playwright") is None:
         lacks("playwright is not installed: pip install playwright")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    # A machine busy with other work takes many seconds to draw a thousand nodes anew.
+    expect.set_options(timeout=60_000)
     with sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield running

@@ -88,7 +88,7 @@ def shown(browser: Any, model: Path, overlay: Overlay, **context: Any) -> Iterat
     """The page of a model, not opened yet."""
     with serve(site(model, overlay), 0) as server:
         opened = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
-        opened.set_default_timeout(20_000)
+        opened.set_default_timeout(60_000)
         try:
             yield ShownPage(opened.new_page(), server.url)
         finally:
