@@ -19,6 +19,7 @@ from onnx.inliner import inline_local_functions
 
 from nmcheck.errors import ModelError, OutputError
 from nmcheck.graph.expansion import check_expansion
+from nmcheck.graph.fingerprint import NOTE_KEYS
 from nmcheck.graph.naming import NodeNames, unique_names
 from nmcheck.graph.wire import parse_model
 from nmcheck.results.overlay import Overlay
@@ -29,7 +30,6 @@ _KEPT_BYTES = 1024
 """Tensors up to this size stay in a display copy, so that scalars and shapes can be read in it."""
 _LARGEST = 2**31 - 1
 """Bytes a protobuf message may have."""
-_OWN = "nm."
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def _write_notes(graph: GraphProto, notes: Sequence[NodeNotes]) -> dict[str, str
         if node is None:
             continue
         found[note.node] = node.name
-        kept = [(entry.key, entry.value) for entry in node.metadata_props if not entry.key.startswith(_OWN)]
+        kept = [(entry.key, entry.value) for entry in node.metadata_props if not entry.key.startswith(NOTE_KEYS)]
         del node.metadata_props[:]
         for key, text in (*note.entries, *kept):
             node.metadata_props.add(key=key, value=text)

@@ -80,5 +80,13 @@ def test_refusals_are_sentences_and_leave_nothing(model, report, tmp_path, capsy
 def test_an_annotated_model_can_be_annotated_again(model, report, tmp_path):
     first, second = tmp_path / "first.onnx", tmp_path / "second.onnx"
     assert annotate(model, "--report", report, "--to", "onnx", "-o", first) == 0
-    assert annotate(first, "--report", report, "--to", "onnx", "-o", second, "--force") == 0
+    # The notes make no other model of it.
+    assert annotate(first, "--report", report, "--to", "onnx", "-o", second) == 0
     assert second.read_bytes() == first.read_bytes()
+
+
+def test_other_metadata_of_a_node_count_as_before(model, tmp_path):
+    made = onnx.load(model)
+    made.graph.node[0].metadata_props.add(key="other", value="1")
+    onnx.save(made, tmp_path / "other.onnx")
+    assert load_graph(tmp_path / "other.onnx").model.fingerprint != load_graph(model).model.fingerprint
