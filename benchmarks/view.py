@@ -8,8 +8,8 @@ fresh browser profiles: from asking for the page to its being ready, the driver'
 change of the metric to the end of the script that colors the nodes in the window, and to the second frame after it; and
 to the badge of the last node, far below the window, as the driver sees it.
 
-Beside other work these say more of that work, so there is the processor time, too, that the page's main thread takes from
-the change until the frame that shows it is handed on: median over 5 more changes, what tracing takes included.
+Beside other work these say more of that work, so there is the processor time, too, that the page's main thread takes
+from the change until the frame that shows it is handed on: median over 5 more changes, what tracing takes included.
 """
 
 from __future__ import annotations
