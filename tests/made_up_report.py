@@ -19,6 +19,7 @@ from nmcheck.results import (
     EstimatedFlips,
     FlipEntry,
     FloorEntry,
+    GraphNode,
     ImageFlipEstimate,
     ImageFlips,
     IteratedStep,
@@ -332,6 +333,19 @@ def normalization_entries() -> tuple[NormalizationEntry, ...]:
     )
 
 
+def graph_nodes() -> tuple[GraphNode, ...]:
+    """The layers of the bounds in a row."""
+    entries, value = [], "image"
+    for entry in bounds_entry().layers:
+        pattern = ("node_pow", "node_div") if entry.op == "LRN" else ()
+        entries.append(
+            GraphNode(node=entry.node, index=entry.index, op=entry.op, inputs=(value,), outputs=entry.outputs,
+                      shape=(1, 10), members=pattern)
+        )  # fmt: skip
+        value = entry.outputs[0]
+    return tuple(entries)
+
+
 def report(
     sigmas: tuple[float, ...] = (0.05, 0.1), engines: tuple[str, ...] = ("two-stage", "published-theorem2")
 ) -> Report:
@@ -368,6 +382,7 @@ def report(
         flips=tuple(sampled_flips(sigma) for sigma in sigmas),
         bounds=(bounds_entry(),),
         normalization=normalization_entries(),
+        graph=graph_nodes(),
         warnings=("Another common scale, byte, scores within 1 %; check --scale.",),
         notes=("A trailing Softmax was left out: it changes no class.",),
         seconds=41.3,

@@ -12,6 +12,7 @@ from nmcheck.checks.bounds import bounds_entry, timed_bounds
 from nmcheck.checks.case import open_case
 from nmcheck.checks.consistency import check_consistency
 from nmcheck.checks.flip_entries import sampled_flips
+from nmcheck.checks.graph_nodes import graph_nodes
 from nmcheck.checks.moment_entries import moment_entries
 from nmcheck.checks.moments import run_moments
 from nmcheck.checks.noise import noise_entry
@@ -101,6 +102,7 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
         flips=flips,
         bounds=(bounds_entry(case, bounds, attacked),),
         normalization=normalization,
+        graph=graph_nodes(case.file_graph),
         warnings=(*scale_warnings(case, session, accuracy), *(() if bank is None else bank.warnings)),
         notes=(
             *case.graph.notes,

@@ -20,6 +20,7 @@ from nmcheck.checks.bounds_options import BoundsOptions
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.certified import Certified, certified_radii
 from nmcheck.checks.consistency import check_consistency
+from nmcheck.checks.graph_nodes import graph_nodes
 from nmcheck.checks.noise import noise_entry
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.report_head import data_entry, model_entry
@@ -106,6 +107,7 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
         moments_reason=NO_MOMENTS,
         bounds=(entry,),
         normalization=(),
+        graph=graph_nodes(case.file_graph),
         warnings=scale_warnings(case, session, accuracy),
         notes=(
             *case.graph.notes,

@@ -16,16 +16,20 @@ import typer
 
 from nmcheck import __version__
 from nmcheck.cli.analyze import analyze
+from nmcheck.cli.annotate import annotate
 from nmcheck.cli.bank import bank
 from nmcheck.cli.bounds import bounds
 from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain, one_line
 from nmcheck.cli.gate import gate
 from nmcheck.cli.inspect import inspect
 from nmcheck.cli.session import SESSION, Session
+from nmcheck.cli.view import view
 
 app = typer.Typer(name="nmcheck", add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 app.command()(inspect)
 app.command()(analyze)
+app.command()(view)
+app.command()(annotate)
 app.command()(bounds)
 app.add_typer(bank)
 app.command()(gate)

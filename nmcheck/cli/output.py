@@ -41,7 +41,15 @@ def write_file(path: Path, text: str) -> None:
     Raises:
         OutputError: if it cannot be written; an older file of that name is then still there, and nothing else.
     """
-    content = text.encode("utf-8", errors="replace")
+    write_bytes(path, text.encode("utf-8", errors="replace"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file: into a temporary one in the same folder, which then takes the name.
+
+    Raises:
+        OutputError: if it cannot be written; an older file of that name is then still there, and nothing else.
+    """
     try:
         if _is_special(path):
             path.write_bytes(content)

@@ -6,7 +6,10 @@ import datetime as dt
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
+
+from nmcheck.cli.viewers import installed_viewers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 Analyze = Callable[["AnalyzeOptions", "Progress"], "Report"]
 Bounds = Callable[["BoundsOptions", "Progress"], "Report"]
 Inspect = Callable[["Path"], "Inspection"]
+Viewers = Callable[[], tuple[EntryPoint, ...]]
 PlanBank = Callable[["BankOptions", "Progress"], "BankPlan"]
 BuildBank = Callable[["BankPlan", "Progress"], None]
 Gate = Callable[["GateOptions", "Progress"], "GateResult"]
@@ -122,6 +126,7 @@ class Session:
         analyze: the use case behind ``nmcheck analyze``.
         bounds: the use case behind ``nmcheck bounds``.
         inspect: the use case behind ``nmcheck inspect``.
+        viewers: the viewers that ``nmcheck view`` can choose from.
         plan_bank: what ``nmcheck bank build`` does before it says what the bank costs.
         build_bank: what it does then.
         bank_info: the use case behind ``nmcheck bank info``.
@@ -135,6 +140,7 @@ class Session:
     analyze: Analyze = _analyze
     bounds: Bounds = _bounds
     inspect: Inspect = _inspect
+    viewers: Viewers = installed_viewers
     plan_bank: PlanBank = _plan_bank
     build_bank: BuildBank = _build_bank
     bank_info: Callable[[Path], BankInfo] = _bank_info

@@ -22,6 +22,7 @@ from nmcheck.results.flips import (
     SampledFlips,
 )
 from nmcheck.results.gate import GateBaseline, GateCheck, GateEntry, GateExample, GateWaiver
+from nmcheck.results.layers import GraphNode
 from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import (
     ClassMoments,
@@ -59,6 +60,7 @@ __all__ = [
     "GateEntry",
     "GateExample",
     "GateWaiver",
+    "GraphNode",
     "ImageFlipEstimate",
     "ImageFlips",
     "IteratedStep",

@@ -9,6 +9,7 @@ from nmcheck.results.bounds import BoundsEntry
 from nmcheck.results.cuts import CutError
 from nmcheck.results.flips import SampledFlips
 from nmcheck.results.gate import GateEntry
+from nmcheck.results.layers import GraphNode
 from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import LeftOut, MomentEntry
 from nmcheck.results.normalization import NormalizationEntry
@@ -36,6 +37,7 @@ class Report(Record):
         bounds: one entry per norm and input domain.
         bounds_reason: why there are none.
         normalization: one entry per normalization layer, in order; empty if the model has none.
+        graph: the nodes of the network from the input to the output, in order.
         warnings: what the user should doubt, a sentence each.
         notes: what was assumed or changed on the way, a sentence each.
         seconds: wall time of the analysis.
@@ -58,6 +60,7 @@ class Report(Record):
     bounds: tuple[BoundsEntry, ...] | None
     bounds_reason: str | None = None
     normalization: tuple[NormalizationEntry, ...]
+    graph: tuple[GraphNode, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float | None

@@ -67,6 +67,19 @@ def test_the_same_question_has_the_same_answer_to_the_last_digit(tmp_path: Path,
     assert without_times(report(model, images, seed=1)) != without_times(report(model, images))
 
 
+def test_the_network_is_in_the_report_and_every_layer_of_the_bounds_in_it(tmp_path: Path, images: str) -> None:
+    found = report(network(tmp_path / "m.onnx", RELU), images, scale="byte", engines=("two-stage",))
+    assert [(node.op, node.inputs, node.outputs) for node in found.graph] == [
+        ("Flatten", ("x",), ("flat",)),
+        ("Gemm", ("flat",), ("z",)),
+        ("Relu", ("z",), ("y",)),
+        ("Gemm", ("y",), ("logits",)),
+    ]
+    assert found.graph[1].shape == (1, 8)
+    assert found.bounds is not None
+    assert {layer.node for layer in found.bounds[0].layers} <= {node.node for node in found.graph}
+
+
 def test_every_distance_lies_between_its_bounds(tmp_path: Path, images: str) -> None:
     found = report(network(tmp_path / "m.onnx", RELU), images)
     assert found.bounds

@@ -61,6 +61,7 @@ def test_without_an_attack_there_is_no_upper_bound_and_a_reason(options: BoundsO
         (None, "no attack was run, so no adversarial example is known")
     }
     assert "no attack was run" in to_bounds_table(report, 120)
+    assert [(node.op, node.outputs) for node in report.graph] == [("Gemm", ("z",)), ("Relu", ("h",)), ("Gemm", ("y",))]
 
 
 def test_open_questions_are_written_for_verifiers_and_examples_for_people(

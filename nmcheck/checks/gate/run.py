@@ -32,6 +32,7 @@ from nmcheck.checks.gate.options import GateOptions
 from nmcheck.checks.gate.pictures import worst_images
 from nmcheck.checks.gate.policy import NORMED, Box, Norm
 from nmcheck.checks.gate.timeless import NO_TIMES, without_times
+from nmcheck.checks.graph_nodes import graph_nodes
 from nmcheck.checks.noise import noise_entry
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import plan_moments
@@ -119,6 +120,7 @@ def _gate(
         bounds=None,
         bounds_reason=NOT_ASKED,
         normalization=(),
+        graph=graph_nodes(case.file_graph),
         warnings=scale_warnings(case, session, accuracy),
         seconds=None,
         seconds_reason=NO_TIMES,

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from nmcheck.reports.gate_words import measured, state, threshold, waiver_sentence
 from nmcheck.reports.html import charts
+from nmcheck.reports.html.network import network_drawings
 from nmcheck.reports.numbers import percent
 from nmcheck.results.bounds import BoundsEntry
 from nmcheck.results.flips import SampledFlips
@@ -66,6 +67,7 @@ def to_html(report: Report, pictures: Sequence[PicturedImage] = ()) -> str:
         accuracy=None if data.accuracy is None else percent(data.accuracy, data.samples),
         checks=[] if report.gate is None else _checks(report.gate),
         charts=[*_curves(report), *_tightness(report), *_layers(report)],
+        network=network_drawings(report),
         confusion=[_confusion(one) for one in report.flips],
         pictures=pictures,
         marks=MARKS,
