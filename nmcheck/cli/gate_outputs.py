@@ -94,10 +94,12 @@ def render(kind: str, result: GateResult, *, to_file: bool = True) -> bytes:
         from nmcheck.reports.html.page import to_html
 
         return to_html(report, result.pictures).encode()
-    from nmcheck.reports.gate_table import gate_table
+    from nmcheck.reports.gate_table import gate_parts
+    from nmcheck.reports.layout import text_of
 
     paper = canvas(to_file=to_file)
-    return gate_table(report, paper.width, color=paper.color, encoding=paper.encoding).encode(paper.encoding)
+    text = text_of(gate_parts, report, paper.width, color=paper.color, encoding=paper.encoding)
+    return text.encode(paper.encoding)
 
 
 def _npy(array: np.ndarray) -> bytes:

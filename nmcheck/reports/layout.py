@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from io import BytesIO, StringIO, TextIOWrapper
+from typing import TypeVar
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -21,16 +22,26 @@ PIPE_WIDTH = 160
 """Columns of a report that no terminal shows: wide enough for two engines side by side."""
 
 
-def draw(parts: Sequence[RenderableType], width: int, *, color: bool, encoding: str) -> str:
-    """Text of everything drawn, ending in a newline; no line ends in blanks.
+Shown = TypeVar("Shown", bound=Record)
+
+Parts = Callable[[Shown, int], list[RenderableType]]
+"""What a record shows: things to draw one below the other, in a given number of columns."""
+
+
+def text_of(
+    parts: Parts[Shown], record: Shown, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8"
+) -> str:
+    """A record as tables for a person: text ending in a newline, of which no line ends in blanks.
 
     Args:
-        parts: what to draw, one below the other.
+        parts: what it shows.
+        record: the record.
         width: columns to use; tables whose digits need more get more.
         color: whether to write terminal colours.
         encoding: what the text will be written in; outside of Unicode the frames are drawn in ASCII.
     """
-    tables = [part for part in parts if isinstance(part, Table)]
+    drawn = parts(record, width)
+    tables = [part for part in drawn if isinstance(part, Table)]
     file = TextIOWrapper(BytesIO(), encoding=encoding, errors="replace", newline="")
     console = Console(
         file=file,
@@ -43,7 +54,7 @@ def draw(parts: Sequence[RenderableType], width: int, *, color: bool, encoding: 
         legacy_windows=False,
         force_jupyter=False,
     )
-    for part in parts:
+    for part in drawn:
         console.print(part)
     file.flush()
     text = file.buffer.getvalue().decode(encoding)
@@ -106,6 +117,16 @@ def settle(table: Table, *names: int) -> Table:
 def paragraph(text: str) -> Text:
     """Explanations below a table."""
     return Text(text, style="dim")
+
+
+def warnings(texts: Iterable[str]) -> list[RenderableType]:
+    """What the user should doubt."""
+    return [Text(f"Warning: {text}", style="yellow") for text in texts]
+
+
+def notes(texts: Sequence[str]) -> list[RenderableType]:
+    """What was assumed or changed on the way, below everything else; nothing without any."""
+    return ["", *(paragraph(f"Note: {text}") for text in texts)] if texts else []
 
 
 def reasons(records: Iterable[Record]) -> list[Text]:

@@ -11,7 +11,8 @@ from nmcheck.checks.accuracy import accuracy_points, settled
 from nmcheck.checks.bounds_options import BoundsOptions
 from nmcheck.checks.bounds_report import bounds
 from nmcheck.errors import UsageError
-from nmcheck.reports.bounds_report import to_bounds_table
+from nmcheck.reports.bounds_report import bounds_parts
+from nmcheck.reports.layout import text_of
 from nmcheck.results import BoundsEntry, SampleBounds
 
 N = 12
@@ -60,7 +61,7 @@ def test_without_an_attack_there_is_no_upper_bound_and_a_reason(options: BoundsO
     assert {(one.upper, one.upper_reason) for one in report.bounds[0].per_sample} == {
         (None, "no attack was run, so no adversarial example is known")
     }
-    assert "no attack was run" in to_bounds_table(report, 120)
+    assert "no attack was run" in text_of(bounds_parts, report, 120)
 
 
 def test_open_questions_are_written_for_verifiers_and_examples_for_people(

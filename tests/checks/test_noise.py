@@ -14,7 +14,8 @@ from nmcheck.checks.noise_gain import noise_gains
 from nmcheck.checks.options import ENGINES as KNOWN
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.reports.json import to_json
-from nmcheck.reports.table import to_table
+from nmcheck.reports.layout import text_of
+from nmcheck.reports.table import analysis_parts
 from nmcheck.results import MomentEntry, Report
 from nmcheck.results.schema import report_schema
 
@@ -120,7 +121,7 @@ def test_the_report_states_the_noise(network: Path, images: str, tmp_path: Path)
         Draft202012Validator(report_schema()).validate(document)
         assert document["noise"]["kind"] == kind
         assert document["noise"]["directions"] == directions
-        shown = [line for line in to_table(report, 200).splitlines() if line.startswith("│ noise ")]
+        shown = [line for line in text_of(analysis_parts, report, 200).splitlines() if line.startswith("│ noise ")]
         assert len(shown) == (kind != "isotropic")
     window = run(network, images, WINDOW, reference_samples=500)
     assert window.noise.description == "in rows 1:4 and columns 0:2 only, 6 of 25 values; zero outside"

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -22,9 +23,10 @@ from nmcheck.cli.app import run
 from nmcheck.reports.gate_junit import gate_junit
 from nmcheck.reports.gate_markdown import gate_markdown
 from nmcheck.reports.gate_sarif import gate_sarif
-from nmcheck.reports.gate_table import gate_table
+from nmcheck.reports.gate_table import gate_parts
 from nmcheck.reports.html.page import to_html
 from nmcheck.reports.json import to_json
+from nmcheck.reports.layout import text_of
 from nmcheck.results.schema import report_schema
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -33,7 +35,7 @@ FORMATS = {
     "junit": lambda report: gate_junit(report).decode(),
     "sarif": gate_sarif,
     "markdown": gate_markdown,
-    "table": gate_table,
+    "table": partial(text_of, gate_parts),
     "html": to_html,
 }
 

@@ -3,12 +3,12 @@ from dataclasses import replace
 import made_up_report
 
 from nmcheck.reports.attack_table import attack_tables
-from nmcheck.reports.layout import draw
-from nmcheck.reports.table import to_table
+from nmcheck.reports.layout import text_of
+from nmcheck.reports.table import analysis_parts
 
 
 def drawn(entry) -> str:
-    return draw(attack_tables(entry), 160, color=False, encoding="utf-8")
+    return text_of(lambda shown, _width: attack_tables(shown), entry)
 
 
 def test_attacks_stand_side_by_side_with_their_reasons():
@@ -41,8 +41,8 @@ def test_steps_of_the_iterative_perturbation():
 def test_nothing_is_said_of_attacks_that_were_not_run():
     report = made_up_report.report()
     assert report.bounds
-    assert "Adversarial" not in to_table(report)
-    assert "Adversarial" in to_table(replace(report, bounds=(made_up_report.attacked_entry(),)))
+    assert "Adversarial" not in text_of(analysis_parts, report)
+    assert "Adversarial" in text_of(analysis_parts, replace(report, bounds=(made_up_report.attacked_entry(),)))
 
 
 def test_without_correct_images_there_is_still_a_table():
