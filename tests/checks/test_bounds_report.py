@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import model, node, weights, write
+from models import one_relu, write
 
 from nmcheck.checks.accuracy import accuracy_points, settled
 from nmcheck.checks.bounds_options import BoundsOptions
@@ -21,13 +21,7 @@ BOTH = pytest.mark.parametrize("norm", ["2", "inf"])
 
 @pytest.fixture
 def options(tmp_path: Path) -> BoundsOptions:
-    nodes = [
-        node("Gemm", ["x", "A", "a"], ["z"]),
-        node("Relu", ["z"], ["h"]),
-        node("Gemm", ["h", "B", "b"], ["y"]),
-    ]
-    arrays = {"A": weights(N, 20) / 2, "a": weights(20) / 4, "B": weights(20, 4) / 4, "b": weights(4)}
-    network = write(model(nodes, (1, N), arrays), tmp_path)
+    network = write(one_relu((1, N)), tmp_path)
     np.savez(tmp_path / "x.npz", allow_pickle=False, x=np.random.default_rng(1).random((8, N)))
     return BoundsOptions(network, str(tmp_path / "x.npz"), samples=8)
 

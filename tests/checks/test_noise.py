@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
-from models import model, node, weights, write
+from models import model, node, one_relu, weights, write
 
 from nmcheck.checks.analyze import analyze
 from nmcheck.checks.case import open_case
@@ -28,15 +28,7 @@ ENGINES = tuple(engine for engine in KNOWN if engine != "bank")  # tested in tes
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    """One ReLU between two dense layers, so that two-stage moments are exact."""
-    nodes = [
-        node("Flatten", ["x"], ["u"]),
-        node("Gemm", ["u", "A", "a"], ["z"]),
-        node("Relu", ["z"], ["h"]),
-        node("Gemm", ["h", "B", "b"], ["y"]),
-    ]
-    arrays = {"A": weights(N, 20) / 2, "a": weights(20) / 4, "B": weights(20, 4) / 4, "b": weights(4)}
-    return write(model(nodes, (1, 1, SIDE, SIDE), arrays), tmp_path)
+    return write(one_relu((1, 1, SIDE, SIDE)), tmp_path)
 
 
 @pytest.fixture
