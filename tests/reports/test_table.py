@@ -3,6 +3,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import made_up_moments
 import made_up_report
 import pytest
 
@@ -134,7 +135,7 @@ def test_missing_parts_say_why():
 
 def test_missing_numbers_say_why_once():
     text = text_of(analysis_parts, made_up_report.report(), 200)
-    assert text.count(made_up_report.NO_COVARIANCE) == 1
+    assert text.count(made_up_moments.NO_COVARIANCE) == 1
     assert "– gain: the noise at the layer's input is zero." in text
 
 
