@@ -11,6 +11,7 @@ from markupsafe import Markup
 from rich.console import RenderableType
 
 from nmcheck.reports.blocks import Facts, Grid, Words, blocks
+from nmcheck.reports.bounds_domain import NORMS
 from nmcheck.reports.gate_words import measured, state, threshold, waiver_sentence
 from nmcheck.reports.html import charts
 from nmcheck.reports.html.svg import tag
@@ -69,6 +70,7 @@ def to_html(report: Report, pictures: Sequence[PicturedImage] = (), parts: Itera
         pictures=pictures,
         tables=[one for one in tables if isinstance(one, Grid) or (isinstance(one, Words) and one.text not in said)],
         marks=MARKS,
+        norms=NORMS,
     )
 
 
@@ -118,7 +120,7 @@ def _curves(report: Report) -> list[Chart]:
         none = "" if attacked else " No attack was run, so nothing is known from above."
         found.append(
             Chart(
-                f"Accuracy against changes, {'L2' if entry.norm == 'l2' else 'Linf'}",
+                f"Accuracy against changes, {NORMS[entry.norm]}",
                 charts.accuracy_curves(entry, epsilons),
                 charts.legend(names),
                 f"Share of the {entry.samples} images that are classified as labelled and stay so. {entry.certificate}."
