@@ -74,18 +74,27 @@ def render(record: Shown, parts: Parts[Shown], output_format: Format, *, to_file
     if output_format is Format.MARKDOWN:
         from nmcheck.reports.markdown import to_markdown
 
-        return to_markdown(parts(record, 0))
+        return references(to_markdown(parts(record, 0)), canvas(to_file=to_file).encoding)
     if output_format is Format.HTML:
         from nmcheck.reports.html.page import to_html
         from nmcheck.reports.html.template import tables_page
         from nmcheck.results.report import Report
 
         drawn = parts(record, 0)
-        return to_html(record, parts=drawn) if isinstance(record, Report) else tables_page(drawn)
+        page = to_html(record, parts=drawn) if isinstance(record, Report) else tables_page(drawn)
+        return references(page, canvas(to_file=to_file).encoding)
     from nmcheck.reports.layout import text_of
 
     paper = canvas(to_file=to_file)
     return text_of(parts, record, paper.width, color=paper.color, encoding=paper.encoding)
+
+
+def references(text: str, encoding: str = "utf-8") -> str:
+    """Markdown or HTML in which letters that an encoding lacks are character references.
+
+    Names of files may hold letters that even UTF-8 lacks.
+    """
+    return text.encode(encoding, "xmlcharrefreplace").decode(encoding)
 
 
 def show(record: Shown, parts: Parts[Shown], output_format: Format, output: Path | None) -> None:

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from functools import partial
-from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 
@@ -15,9 +14,12 @@ import made_up_gate
 import pytest
 import xmlschema
 from jsonschema import Draft7Validator, Draft202012Validator
+from page_reader import Page
 from plain_words import plain
 
+from nmcheck.checks.gate.run import GateResult
 from nmcheck.cli.app import run
+from nmcheck.cli.gate_outputs import render
 from nmcheck.reports.gate_junit import gate_junit
 from nmcheck.reports.gate_markdown import gate_markdown
 from nmcheck.reports.gate_sarif import gate_sarif
@@ -92,26 +94,6 @@ def test_junit_survives_what_xml_cannot_hold():
     gate_junit(made_up_gate.report(path="mo\x00del\x1b.onnx"))
 
 
-class Page(HTMLParser):
-    """What a page refers to, and how it is built."""
-
-    def __init__(self):
-        super().__init__()
-        self.references, self.open, self.images = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        attributes = dict(attrs)
-        self.references += [attributes[key] for key in ("src", "href", "action", "srcset") if key in attributes]
-        if tag == "img":
-            self.images.append(attributes)
-        assert tag not in ("script", "link", "iframe", "object")
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
 def test_page_is_whole_in_itself_and_asks_for_nothing(report):
     page = Page()
     text = to_html(report, made_up_gate.pictures())
@@ -129,6 +111,12 @@ def test_page_shows_names_and_does_not_obey_them():
     text = to_html(made_up_gate.report(path="<script>alert(1)</script>.onnx"))
     assert "<script" not in text
     assert "&lt;script&gt;" in text
+
+
+@pytest.mark.parametrize("kind", ["json", "junit", "sarif", "markdown", "html"])
+def test_every_file_survives_a_name_that_is_no_text(kind):
+    odd = made_up_gate.report(path="mod\udce9le.onnx")
+    render(kind, GateResult(odd, {}, ())).decode()
 
 
 def test_page_of_an_analysis(report):
