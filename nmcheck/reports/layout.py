@@ -31,17 +31,20 @@ Parts = Callable[[Shown, int], list[RenderableType]]
 def text_of(
     parts: Parts[Shown], record: Shown, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8"
 ) -> str:
-    """A record as tables for a person: text ending in a newline, of which no line ends in blanks.
+    """A record as tables for a person; arguments as those of ``draw``."""
+    return draw(parts(record, width), width, color=color, encoding=encoding)
+
+
+def draw(parts: Sequence[RenderableType], width: int, *, color: bool, encoding: str) -> str:
+    """Text of everything drawn, ending in a newline; no line ends in blanks.
 
     Args:
-        parts: what it shows.
-        record: the record.
+        parts: what to draw, one below the other.
         width: columns to use; tables whose digits need more get more.
         color: whether to write terminal colours.
         encoding: what the text will be written in; outside of Unicode the frames are drawn in ASCII.
     """
-    drawn = parts(record, width)
-    tables = [part for part in drawn if isinstance(part, Table)]
+    tables = [part for part in parts if isinstance(part, Table)]
     file = TextIOWrapper(BytesIO(), encoding=encoding, errors="replace", newline="")
     console = Console(
         file=file,
@@ -54,7 +57,7 @@ def text_of(
         legacy_windows=False,
         force_jupyter=False,
     )
-    for part in drawn:
+    for part in parts:
         console.print(part)
     file.flush()
     text = file.buffer.getvalue().decode(encoding)

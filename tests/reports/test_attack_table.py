@@ -4,12 +4,12 @@ import made_up_bounds
 import made_up_report
 
 from nmcheck.reports.attack_table import attack_tables
-from nmcheck.reports.layout import text_of
+from nmcheck.reports.layout import draw, text_of
 from nmcheck.reports.table import analysis_parts
 
 
 def drawn(entry) -> str:
-    return text_of(lambda shown, _width: attack_tables(shown), entry)
+    return draw(attack_tables(entry), 160, color=False, encoding="utf-8")
 
 
 def test_attacks_stand_side_by_side_with_their_reasons():

@@ -15,7 +15,7 @@ from nmcheck.results.gate import GateCheck
 from nmcheck.results.moments import LayerGain, MomentEntry
 
 WIDTH = 480.0
-_LEFT, _RIGHT, _BOTTOM = 52.0, 12.0, 42.0
+_LEFT, _RIGHT, _BOTTOM = 60.0, 12.0, 42.0
 COLORS = ("one", "two", "three")
 """Classes of the style sheet, for series side by side."""
 
