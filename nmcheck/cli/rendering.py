@@ -74,6 +74,7 @@ def render(record: Shown, parts: Parts[Shown], output_format: Format, *, to_file
     if output_format is Format.MARKDOWN:
         from nmcheck.reports.markdown import to_markdown
 
+        # No columns at all: tables stand below each other, each with all its headers.
         return references(to_markdown(parts(record, 0)), canvas(to_file=to_file).encoding)
     if output_format is Format.HTML:
         from nmcheck.reports.html.page import to_html

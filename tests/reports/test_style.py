@@ -38,4 +38,4 @@ def test_contrast(scheme):
     heat = tuple(
         0.5 * int(value) / 255 + 0.5 * back for value, back in zip(found.groups(), colors["page"], strict=True)
     )
-    assert contrast(colors["ink"], heat) >= 4.5
+    assert contrast(colors["ink"], behind) >= 4.5
