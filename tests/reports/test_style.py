@@ -35,7 +35,6 @@ def test_contrast(scheme):
     found = re.search(r"--heat: (\d+), (\d+), (\d+)", SCHEMES[scheme])
     assert found is not None
     # The darkest cell of a confusion matrix lets half of what is behind it through.
-    heat = tuple(
-        0.5 * int(value) / 255 + 0.5 * back for value, back in zip(found.groups(), colors["page"], strict=True)
-    )
-    assert contrast(colors["ink"], behind) >= 4.5
+    heat = [int(value) / 255 for value in found.groups()]
+    cell = tuple(0.5 * one + 0.5 * back for one, back in zip(heat, colors["page"], strict=True))
+    assert contrast(colors["ink"], cell) >= 4.5
