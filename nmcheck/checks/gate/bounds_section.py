@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from nmcheck.checks.bounds import radius_entry
+from nmcheck.checks.bounds import bounds_entry, radius_entry, timed_bounds
 from nmcheck.checks.case import Case
 from nmcheck.checks.gate.evidence import Bracket, Uppers
 from nmcheck.checks.gate.timeless import NO_TIMES
 from nmcheck.checks.sample_bounds import UNATTACKED, End, certified_end, sample_bounds
-from nmcheck.results import AttackEntry, BoundsEntry, RadiusEntry
+from nmcheck.results import AttackEntry, BoundsEntry, LayerBounds, RadiusEntry
 
 NO_SUCCESS = "no attack found an adversarial example"
 WRONG = "the image is not classified as labelled, so it was not attacked"
@@ -23,7 +23,7 @@ def bounds_section(case: Case, found: Bracket) -> BoundsEntry:
         box=found.box,
         samples=len(case.images),
         certificate=found.lowers.certificate,
-        layers=found.lowers.layers,
+        layers=found.lowers.layers or _layers(case, found),
         radius={found.lowers.method: _radius(case, found)},
         attack={one.method: _attack(case, one) for one in found.uppers},
         per_sample=sample_bounds(
@@ -32,6 +32,11 @@ def bounds_section(case: Case, found: Bracket) -> BoundsEntry:
             [_upper(case, found, row) for row in range(len(case.positions))],
         ),
     )
+
+
+def _layers(case: Case, found: Bracket) -> tuple[LayerBounds, ...]:
+    """Each layer's kappa, where a method of other radii leaves it out: a statement about L2 without a box."""
+    return bounds_entry(case, timed_bounds(case)).layers if found.norm == "l2" and found.box is None else ()
 
 
 def _radius(case: Case, found: Bracket) -> RadiusEntry:
