@@ -95,7 +95,7 @@ def report(on_inconclusive: Any = "fail", measured: float = 0.4, path: str = "sa
 def pictures() -> tuple[PicturedImage, ...]:
     """One image in three versions."""
     png = base64.b64encode(PIXEL).decode()
-    shown = [("as it is", None), ("noise of sigma 0.1", None), ("ddn", 0.123)]
+    shown = [("as it is", None), ("noise 0.1", None), ("changed", 0.123)]
     return (
         PicturedImage(
             index=17,

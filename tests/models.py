@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -77,6 +78,23 @@ def mlp(sizes: Sequence[int] = (6, 5, 4, 3), *, opset: int = OPSET) -> ModelProt
             nodes.append(helper.make_node("Relu", [out], [f"h{layer}"], f"relu{layer}"))
             value = f"h{layer}"
     return model(nodes, ("N", sizes[0]), arrays, opset=opset)
+
+
+def one_relu(shape: Sequence[int]) -> ModelProto:
+    """Flatten, Gemm, ReLU, Gemm: 20 hidden units, 4 classes. Two-stage moments of it are exact.
+
+    Args:
+        shape: of one input, the batch axis of 1 first.
+    """
+    n = math.prod(shape)
+    nodes = [
+        node("Flatten", ["x"], ["u"]),
+        node("Gemm", ["u", "A", "a"], ["z"]),
+        node("Relu", ["z"], ["h"]),
+        node("Gemm", ["h", "B", "b"], ["y"]),
+    ]
+    arrays = {"A": weights(n, 20) / 2, "a": weights(20) / 4, "B": weights(20, 4) / 4, "b": weights(4)}
+    return model(nodes, shape, arrays)
 
 
 def small_lenet(normalization: Sequence[NodeProto] = (), arrays: Mapping[str, np.ndarray] | None = None) -> ModelProto:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 
@@ -19,11 +18,10 @@ from nmcheck.bounds.network import (
 from nmcheck.bounds.rounding import CERTIFICATE
 from nmcheck.checks.attacks import AttackedImages
 from nmcheck.checks.case import Case
-from nmcheck.results import BoundsEntry, LayerBounds, RadiusEntry, SampleBounds
+from nmcheck.checks.sample_bounds import certified_end, finite, sample_bounds
+from nmcheck.results import BoundsEntry, LayerBounds, RadiusEntry
 
 NO_CORRECT = "none of the images is classified correctly, and radii are summarised over those that are"
-NO_ATTACK = "no attack was run, so no adversarial example is known"
-UNREACHABLE = "no change of the input can change the label"
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,9 @@ def bounds_entry(case: Case, bounds: TimedBounds, attacked: AttackedImages | Non
     found = bounds.found
     per_image = bounds.seconds / len(case.images)
     correct = case.correct.cpu().numpy()
-    samples = _per_sample(case, found)
+    radii = [None] * len(case.images) if found.radius_certified is None else found.radius_certified.tolist()
+    lower = [certified_end(radius, found.radius_certified_reason, "lipschitz") for radius in radii]
+    samples = sample_bounds(case, lower)
     return BoundsEntry(
         norm="l2",
         box=None,
@@ -100,13 +100,15 @@ def mean_kappa(values: Tensor | None, reason: str | None) -> tuple[float | None,
     return (None, reason) if values is None else finite(float(values.mean()))
 
 
-def finite(value: float) -> tuple[float | None, str | None]:
-    """A number, or None and why where it is infinite."""
-    return (value, None) if math.isfinite(value) else (None, UNREACHABLE)
-
-
 def radius_entry(
-    radii: Tensor | None, reason: str | None, correct: np.ndarray, *, theorem: str, certified: bool, seconds: float
+    radii: Tensor | None,
+    reason: str | None,
+    correct: np.ndarray,
+    *,
+    theorem: str,
+    certified: bool,
+    seconds: float | None,
+    seconds_reason: str | None = None,
 ) -> RadiusEntry:
     """The radii of one method over the correctly classified images."""
     mean, why = mean_radius(radii, reason, correct)
@@ -123,6 +125,7 @@ def radius_entry(
         certified=certified,
         theorem=theorem,
         seconds_per_sample=seconds,
+        seconds_per_sample_reason=seconds_reason,
     )
 
 
@@ -147,26 +150,3 @@ def layer_entry(layer: LayerResult) -> LayerBounds:
         published_sound=layer.published_sound,
         published_statement=layer.published_statement,
     )
-
-
-def _per_sample(case: Case, found: NetworkBounds) -> tuple[SampleBounds, ...]:
-    entries: list[SampleBounds] = []
-    for row, position in enumerate(case.positions):
-        lower, reason = None, found.radius_certified_reason
-        if found.radius_certified is not None:
-            lower, reason = finite(float(found.radius_certified[row]))
-        entries.append(
-            SampleBounds(
-                index=int(position),
-                label=int(case.classes_of_images[row]),
-                predicted=int(case.predicted[row]),
-                correct=bool(case.correct[row]),
-                lower=lower,
-                lower_reason=reason,
-                lower_method=None if lower is None else "lipschitz",
-                upper=None,
-                upper_reason=NO_ATTACK,
-                upper_method=None,
-            )
-        )
-    return tuple(entries)

@@ -15,7 +15,7 @@ from nmcheck.bounds.rounding import CERTIFICATE, RELAXATION_CERTIFICATE
 from nmcheck.checks.accuracy import accuracy_points, settled
 from nmcheck.checks.adversarial_files import export_vnnlib, save_adversarial
 from nmcheck.checks.attacks import attack_uppers
-from nmcheck.checks.bounds import NO_ATTACK, TimedBounds, finite, layer_entry, radius_entry, timed_bounds
+from nmcheck.checks.bounds import TimedBounds, layer_entry, radius_entry, timed_bounds
 from nmcheck.checks.bounds_options import BoundsOptions
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.certified import Certified, certified_radii
@@ -24,6 +24,7 @@ from nmcheck.checks.graph_nodes import graph_nodes
 from nmcheck.checks.noise import noise_entry
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.report_head import data_entry, model_entry
+from nmcheck.checks.sample_bounds import End, certified_end, sample_bounds
 from nmcheck.checks.scales import scale_warnings
 from nmcheck.errors import UsageError
 from nmcheck.execute.session import ReferenceSession
@@ -78,7 +79,7 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
     if _has_layers(options):
         with progress.stage("Layers", None):
             layers = timed_bounds(case)
-    samples = _per_sample(case, certified)
+    samples = sample_bounds(case, _lower(certified, len(case.images)))
     if attacked is not None:
         samples = attacked.with_uppers(samples)
     entry = BoundsEntry(
@@ -164,29 +165,12 @@ def _radii(case: Case, certified: Certified, layers: TimedBounds | None) -> dict
     return radius
 
 
-def _per_sample(case: Case, certified: Certified) -> tuple[SampleBounds, ...]:
-    entries: list[SampleBounds] = []
-    ran = [found for found in certified.methods if found.radii is not None]
-    for row, position in enumerate(case.positions):
-        lower, method, reason = None, None, certified.methods[0].reason or NO_METHOD
-        for found in ran:
-            assert found.radii is not None
-            value, why = finite(float(found.radii[row]))
-            # A later method counts where it has proven more than the one it started from.
-            if lower is None or (value is not None and value > lower):
-                lower, reason, method = value, why, None if value is None else found.method
-        entries.append(
-            SampleBounds(
-                index=int(position),
-                label=int(case.classes_of_images[row]),
-                predicted=int(case.predicted[row]),
-                correct=bool(case.correct[row]),
-                lower=lower,
-                lower_reason=None if lower is not None else reason,
-                lower_method=method,
-                upper=None,
-                upper_reason=NO_ATTACK,
-                upper_method=None,
-            )
-        )
-    return tuple(entries)
+def _lower(certified: Certified, images: int) -> list[End]:
+    """The largest radius of each image; of equal ones that of the method that ran first."""
+    ran = {found.method: found.radii for found in certified.methods if found.radii is not None}
+    if not ran:
+        return [End(None, certified.methods[0].reason or NO_METHOD, None)] * images
+    radii, methods = torch.stack(list(ran.values())).numpy(), list(ran)
+    return [
+        certified_end(float(radii[best, row]), None, methods[best]) for row, best in enumerate(radii.argmax(axis=0))
+    ]

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nmcheck.cli.output import check_writable, write_file, write_stdout
-from nmcheck.cli.rendering import Format, canvas
+from nmcheck.cli.output import check_writable
+from nmcheck.cli.parameters import (
+    Data,
+    Device,
+    Linearizer,
+    Model,
+    Output,
+    OutputFormat,
+    Quiet,
+    Samples,
+    Scale,
+    ValueRange,
+    check_scale,
+    parse_range,
+)
+from nmcheck.cli.rendering import Format, show_report
 from nmcheck.cli.session import SESSION, Session
-from nmcheck.errors import UsageError
 
 if TYPE_CHECKING:
     from nmcheck.checks.options import AnalyzeOptions
@@ -31,13 +42,6 @@ class Engine(StrEnum):
     LEMMA_4 = "published-lemma4"
 
 
-class Linearizer(StrEnum):
-    """``--linearizer``."""
-
-    TAYLOR = "taylor"
-    AVERAGED = "averaged"
-
-
 class Reference(StrEnum):
     """``--reference``."""
 
@@ -45,27 +49,10 @@ class Reference(StrEnum):
     PLAIN = "plain"
 
 
-class Device(StrEnum):
-    """``--device``."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
 def analyze(
     *,
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX classifier.", show_default=False)],
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="SPEC",
-            help="Images to analyse: mnist (its 10,000 test images, in the package), mnist:train, fashion-mnist, "
-            "fashion-mnist:train (downloaded once), a .npz file (FILE.npz:train for its training part), a folder of "
-            "idx files, or a folder with one sub-folder of images per class.",
-            show_default=False,
-        ),
-    ],
+    model: Model,
+    data: Data,
     sigma: Annotated[
         list[float] | None,
         typer.Option(
@@ -128,36 +115,12 @@ def analyze(
             show_default=False,
         ),
     ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SCALE",
-            help="What the model expects, given pixels of 0 to 1: unit (the same), byte (0 to 255), or "
-            "mean=A[,B,C]:std=A[,B,C] for (pixel - mean) / std, one value or one per channel. "
-            "Default: the model's metadata entry nmcheck.scale, else unit.",
-            show_default=False,
-        ),
-    ] = None,
-    value_range: Annotated[
-        str | None,
-        typer.Option(
-            "--range",
-            metavar="LOW:HIGH",
-            help="The values of the data that mean black and white. Default: 0:255 for 8-bit images, else 0:1.",
-            show_default=False,
-        ),
-    ] = None,
-    output_format: Annotated[
-        Format, typer.Option("--format", metavar="table|json", help="Tables for a person, or JSON.")
-    ] = Format.TABLE,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file instead of standard output."),
-    ] = None,
+    scale: Scale = None,
+    value_range: ValueRange = None,
+    output_format: OutputFormat = Format.TABLE,
+    output: Output = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the choice of images and of the noise.")] = 0,
-    samples: Annotated[
-        int, typer.Option(metavar="N", help="Number of images to use, each class in proportion to its size.")
-    ] = 100,
+    samples: Samples = 100,
     reference: Annotated[
         Reference,
         typer.Option(
@@ -196,9 +159,7 @@ def analyze(
     device: Annotated[
         Device, typer.Option(metavar="auto|cpu|cuda", help="Where to compute; auto takes a GPU if there is one.")
     ] = Device.AUTO,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no warnings on standard error.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Analyse a classifier under Gaussian noise.
 
@@ -217,7 +178,7 @@ def analyze(
         engines=_engines(engine, bank),
         bank=bank,
         scale=scale,
-        value_range=None if value_range is None else parse_range(value_range),
+        value_range=parse_range(value_range),
         seed=seed,
         samples=samples,
         reference=str(reference),
@@ -228,15 +189,9 @@ def analyze(
         device=str(device),
     )
     report = _report(SESSION.get(), options, output, quiet=quiet)
-    text = _render(report, output_format, to_file=output is not None)
-    if output is None:
-        write_stdout(text)
-    else:
-        write_file(output, text)
-    # On a terminal the report has just shown them.
-    if not quiet and (output is not None or output_format is Format.JSON or not sys.stdout.isatty()):
-        for warning in report.warnings:
-            print(f"Warning: {warning}", file=sys.stderr)
+    from nmcheck.reports.table import analysis_parts
+
+    show_report(report, analysis_parts, output_format, output, quiet=quiet)
 
 
 def _engines(asked: list[Engine] | None, bank: Path | None) -> tuple[str, ...]:
@@ -246,29 +201,11 @@ def _engines(asked: list[Engine] | None, bank: Path | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(name) for name in (*(asked or ()), Engine.BANK)))
 
 
-def parse_range(text: str) -> tuple[float, float]:
-    """``LOW:HIGH`` as two numbers.
-
-    Raises:
-        UsageError: if it is no range.
-    """
-    try:
-        low, high = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise UsageError(f"--range must be two numbers as LOW:HIGH, not '{text}'; try --range 0:255.") from None
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise UsageError(f"--range must go from a lower to a higher number, not '{text}'; try --range 0:255.")
-    return low, high
-
-
 def _report(session: Session, options: AnalyzeOptions, output: Path | None, *, quiet: bool) -> Report:
     """Check what is cheap to check, then run the analysis."""
     from nmcheck.cli.progress import open_progress
 
-    if options.scale is not None:
-        from nmcheck.data.scale import parse_scale
-
-        parse_scale(options.scale)
+    check_scale(options.scale)
     if options.noise != "isotropic":
         from nmcheck.data.noise import parse_noise
 
@@ -277,14 +214,3 @@ def _report(session: Session, options: AnalyzeOptions, output: Path | None, *, q
         check_writable(output)
     with open_progress(quiet) as progress:
         return session.analyze(options, progress)
-
-
-def _render(report: Report, output_format: Format, *, to_file: bool) -> str:
-    if output_format is Format.JSON:
-        from nmcheck.reports.json import to_json
-
-        return to_json(report)
-    from nmcheck.reports.table import to_table
-
-    paper = canvas(to_file=to_file)
-    return to_table(report, paper.width, color=paper.color, encoding=paper.encoding)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from nmcheck.cli.analyze import Linearizer, parse_range
-from nmcheck.cli.output import check_writable, write_file, write_stdout
-from nmcheck.cli.rendering import Format, canvas
+from nmcheck.cli.output import check_writable
+from nmcheck.cli.parameters import (
+    Bank,
+    Linearizer,
+    Model,
+    Output,
+    OutputFormat,
+    Scale,
+    ValueRange,
+    parse_range,
+)
+from nmcheck.cli.rendering import Format, show
 from nmcheck.cli.session import SESSION
-
-if TYPE_CHECKING:
-    from nmcheck.results.bank import BankInfo, BankVerification
 
 
 class Points(StrEnum):
@@ -51,7 +57,7 @@ bank = typer.Typer(
 @bank.command()
 def build(
     *,
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX classifier.", show_default=False)],
+    model: Model,
     data: Annotated[
         str,
         typer.Option(
@@ -110,23 +116,8 @@ def build(
     dtype: Annotated[
         Dtype, typer.Option(metavar="float16|float32", help="Precision it is kept in; row norms are float32.")
     ] = Dtype.FLOAT16,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SCALE",
-            help="What the model expects, given pixels of 0 to 1, as for nmcheck analyze.",
-            show_default=False,
-        ),
-    ] = None,
-    value_range: Annotated[
-        str | None,
-        typer.Option(
-            "--range",
-            metavar="LOW:HIGH",
-            help="The values of the data that mean black and white, as for nmcheck analyze.",
-            show_default=False,
-        ),
-    ] = None,
+    scale: Scale = None,
+    value_range: ValueRange = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the choice of the points and of all draws.")] = 0,
     samples: Annotated[
         int | None,
@@ -189,7 +180,7 @@ def build(
         samples=samples,
         seed=seed,
         scale=scale,
-        value_range=None if value_range is None else parse_range(value_range),
+        value_range=parse_range(value_range),
         jobs=jobs,
         scheduler=scheduler,
         memory=int(memory * 2**30),
@@ -210,69 +201,32 @@ def build(
 @bank.command()
 def info(
     *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The bank.", show_default=False)],
-    output_format: Annotated[
-        Format, typer.Option("--format", metavar="table|json", help="A table for a person, or JSON.")
-    ] = Format.TABLE,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of standard output."),
-    ] = None,
+    file: Bank,
+    output_format: OutputFormat = Format.TABLE,
+    output: Output = None,
 ) -> None:
     """Say what a bank holds and how far it is."""
-    from nmcheck.reports.bank_table import bank_info_table
+    from nmcheck.reports.bank_table import bank_info_parts
 
     if output is not None:
         check_writable(output)
-    found: BankInfo = SESSION.get().bank_info(file)
-    paper = canvas(to_file=output is not None)
-    _write(
-        output,
-        _json(found)
-        if output_format is Format.JSON
-        else bank_info_table(found, paper.width, color=paper.color, encoding=paper.encoding),
-    )
+    show(SESSION.get().bank_info(file), bank_info_parts, output_format, output)
 
 
 @bank.command()
 def verify(
     *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The bank.", show_default=False)],
+    file: Bank,
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model it was made of.", show_default=False)],
-    output_format: Annotated[
-        Format, typer.Option("--format", metavar="table|json", help="A table for a person, or JSON.")
-    ] = Format.TABLE,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of standard output."),
-    ] = None,
+    output_format: OutputFormat = Format.TABLE,
+    output: Output = None,
 ) -> None:
     """Check that every byte of a bank is as it was written, and that it is of a model.
 
     Compares all checksums and computes three points again. Ends in exit code 3 if anything is wrong.
     """
-    from nmcheck.reports.bank_table import bank_verification_table
+    from nmcheck.reports.bank_table import bank_verification_parts
 
     if output is not None:
         check_writable(output)
-    found: BankVerification = SESSION.get().verify_bank(file, model)
-    paper = canvas(to_file=output is not None)
-    _write(
-        output,
-        _json(found)
-        if output_format is Format.JSON
-        else bank_verification_table(found, paper.width, color=paper.color, encoding=paper.encoding),
-    )
-
-
-def _json(found: BankInfo | BankVerification) -> str:
-    from nmcheck.reports.json import to_json
-
-    return to_json(found)
-
-
-def _write(output: Path | None, text: str) -> None:
-    if output is None:
-        write_stdout(text)
-    else:
-        write_file(output, text)
+    show(SESSION.get().verify_bank(file, model), bank_verification_parts, output_format, output)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from nmcheck.cli.analyze import parse_range
-from nmcheck.cli.output import check_writable, write_file, write_stdout
-from nmcheck.cli.rendering import Format, canvas
+from nmcheck.cli.output import check_writable
+from nmcheck.cli.parameters import (
+    Data,
+    Model,
+    Output,
+    OutputFormat,
+    Quiet,
+    Samples,
+    Scale,
+    ValueRange,
+    check_scale,
+    parse_range,
+)
+from nmcheck.cli.rendering import Format, show_report
 from nmcheck.cli.session import SESSION
-
-if TYPE_CHECKING:
-    from nmcheck.results.report import Report
 
 
 class Norm(StrEnum):
@@ -36,17 +43,8 @@ class Method(StrEnum):
 
 def bounds(
     *,
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX classifier.", show_default=False)],
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="SPEC",
-            help="Images to bound: mnist (its 10,000 test images, in the package), mnist:train, fashion-mnist, "
-            "fashion-mnist:train (downloaded once), a .npz file (FILE.npz:train for its training part), a folder of "
-            "idx files, or a folder with one sub-folder of images per class.",
-            show_default=False,
-        ),
-    ],
+    model: Model,
+    data: Data,
     norm: Annotated[
         Norm, typer.Option(metavar="2|inf", help="The norm of a change: Euclidean, or the largest change of a pixel.")
     ] = Norm.L2,
@@ -111,39 +109,13 @@ def bounds(
     memory: Annotated[
         int, typer.Option(metavar="MIB", help="Memory that the relaxation's coefficients may take at a time.")
     ] = 512,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SCALE",
-            help="What the model expects, given pixels of 0 to 1: unit (the same), byte (0 to 255), or "
-            "mean=A[,B,C]:std=A[,B,C] for (pixel - mean) / std, one value or one per channel. "
-            "Default: the model's metadata entry nmcheck.scale, else unit.",
-            show_default=False,
-        ),
-    ] = None,
-    value_range: Annotated[
-        str | None,
-        typer.Option(
-            "--range",
-            metavar="LOW:HIGH",
-            help="The values of the data that mean black and white. Default: 0:255 for 8-bit images, else 0:1.",
-            show_default=False,
-        ),
-    ] = None,
-    output_format: Annotated[
-        Format, typer.Option("--format", metavar="table|json", help="Tables for a person, or JSON.")
-    ] = Format.TABLE,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file instead of standard output."),
-    ] = None,
+    scale: Scale = None,
+    value_range: ValueRange = None,
+    output_format: OutputFormat = Format.TABLE,
+    output: Output = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the choice of images.")] = 0,
-    samples: Annotated[
-        int, typer.Option(metavar="N", help="Number of images to use, each class in proportion to its size.")
-    ] = 100,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no warnings on standard error.")
-    ] = False,
+    samples: Samples = 100,
+    quiet: Quiet = False,
 ) -> None:
     """Certify how far each image can change before its label can, and attack it.
 
@@ -166,35 +138,15 @@ def bounds(
         optimize=optimize,
         memory=memory,
         scale=scale,
-        value_range=None if value_range is None else parse_range(value_range),
+        value_range=parse_range(value_range),
         seed=seed,
         samples=samples,
     )
-    if scale is not None:
-        from nmcheck.data.scale import parse_scale
-
-        parse_scale(scale)
+    check_scale(scale)
     if output is not None:
         check_writable(output)
     with open_progress(quiet) as progress:
         report = SESSION.get().bounds(options, progress)
-    text = _render(report, output_format, to_file=output is not None)
-    if output is None:
-        write_stdout(text)
-    else:
-        write_file(output, text)
-    # On a terminal the report has just shown them.
-    if not quiet and (output is not None or output_format is Format.JSON or not sys.stdout.isatty()):
-        for warning in report.warnings:
-            print(f"Warning: {warning}", file=sys.stderr)
+    from nmcheck.reports.bounds_report import bounds_parts
 
-
-def _render(report: Report, output_format: Format, *, to_file: bool) -> str:
-    if output_format is Format.JSON:
-        from nmcheck.reports.json import to_json
-
-        return to_json(report)
-    from nmcheck.reports.bounds_report import to_bounds_table
-
-    paper = canvas(to_file=to_file)
-    return to_bounds_table(report, paper.width, color=paper.color, encoding=paper.encoding)
+    show_report(report, bounds_parts, output_format, output, quiet=quiet)

@@ -9,9 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nmcheck.cli.analyze import Device, parse_range
 from nmcheck.cli.gate_outputs import STDOUT, write_reports
 from nmcheck.cli.output import check_writable, write_all, write_stdout
+from nmcheck.cli.parameters import (
+    SCALES,
+    Data,
+    Device,
+    Model,
+    Output,
+    OutputFormat,
+    Quiet,
+    ValueRange,
+    check_scale,
+    parse_range,
+)
+from nmcheck.cli.rendering import Format
 from nmcheck.cli.session import SESSION
 from nmcheck.errors import OutputError, UsageError
 
@@ -23,15 +35,6 @@ if TYPE_CHECKING:
     from nmcheck.checks.options import AnalyzeOptions
 
 
-class GateFormat(StrEnum):
-    """``--format``."""
-
-    TABLE = "table"
-    JSON = "json"
-    MARKDOWN = "markdown"
-    HTML = "html"
-
-
 class OnInconclusive(StrEnum):
     """``--on-inconclusive``."""
 
@@ -41,15 +44,8 @@ class OnInconclusive(StrEnum):
 
 def gate(
     *,
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX classifier.", show_default=False)],
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="SPEC",
-            help="Images to measure on, as for nmcheck analyze: mnist, a .npz file, a folder, ...",
-            show_default=False,
-        ),
-    ],
+    model: Model,
+    data: Data,
     policy: Annotated[
         Path | None,
         typer.Option(
@@ -115,28 +111,13 @@ def gate(
         str | None,
         typer.Option(
             metavar="SCALE",
-            help="What the model expects, given pixels of 0 to 1: unit, byte, or mean=A[,B,C]:std=A[,B,C]. "
-            "Default: the policy's, else the model's metadata entry nmcheck.scale, else unit.",
+            help=f"{SCALES} Default: the policy's, else the model's metadata entry nmcheck.scale, else unit.",
             show_default=False,
         ),
     ] = None,
-    value_range: Annotated[
-        str | None,
-        typer.Option(
-            "--range",
-            metavar="LOW:HIGH",
-            help="The values of the data that mean black and white. Default: 0:255 for 8-bit images, else 0:1.",
-            show_default=False,
-        ),
-    ] = None,
-    output_format: Annotated[
-        GateFormat,
-        typer.Option("--format", metavar="table|json|markdown|html", help="Of the report on standard output."),
-    ] = GateFormat.TABLE,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file instead of standard output."),
-    ] = None,
+    value_range: ValueRange = None,
+    output_format: OutputFormat = Format.TABLE,
+    output: Output = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -165,9 +146,7 @@ def gate(
             show_default=False,
         ),
     ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no warnings on standard error.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Decide whether a model may ship.
 
@@ -175,7 +154,7 @@ def gate(
     (an adversarial example, the end of an interval), or is inconclusive. Exit code 0: the gate passed; 1: it failed;
     2: policy, baseline or options are wrong; 3: the model or the data cannot be analysed.
     """
-    limits = None if value_range is None else parse_range(value_range)
+    limits = parse_range(value_range)
     if init:
         from nmcheck.checks.options import AnalyzeOptions
 
@@ -195,10 +174,7 @@ def gate(
     from nmcheck.checks.gate.options import GateOptions
     from nmcheck.checks.gate.policy_file import find_policy, read_policy
 
-    if scale is not None:
-        from nmcheck.data.scale import parse_scale
-
-        parse_scale(scale)
+    check_scale(scale)
     session = SESSION.get()
     options = GateOptions(
         model=model,

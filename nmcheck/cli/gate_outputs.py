@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nmcheck.cli.output import append_text, write_all, write_stdout
-from nmcheck.cli.rendering import canvas
+from nmcheck.cli.rendering import canvas, references
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,8 +72,9 @@ def write_reports(
 
 
 def render(kind: str, result: GateResult, *, to_file: bool = True) -> bytes:
-    """One format of a decision."""
-    report = result.report
+    """One format of a decision, in UTF-8, of letters that where it goes can show."""
+    report, paper = result.report, canvas(to_file=to_file)
+    encoding = paper.encoding
     if kind == "json":
         from nmcheck.reports.json import to_json
 
@@ -89,15 +90,15 @@ def render(kind: str, result: GateResult, *, to_file: bool = True) -> bytes:
     if kind == "markdown":
         from nmcheck.reports.gate_markdown import gate_markdown
 
-        return gate_markdown(report).encode()
+        return references(gate_markdown(report), encoding).encode()
     if kind == "html":
         from nmcheck.reports.html.page import to_html
 
-        return to_html(report, result.pictures).encode()
-    from nmcheck.reports.gate_table import gate_table
+        return references(to_html(report, result.pictures), encoding).encode()
+    from nmcheck.reports.gate_table import gate_parts
+    from nmcheck.reports.layout import text_of
 
-    paper = canvas(to_file=to_file)
-    return gate_table(report, paper.width, color=paper.color, encoding=paper.encoding).encode(paper.encoding)
+    return text_of(gate_parts, report, paper.width, color=paper.color, encoding=encoding).encode()
 
 
 def _npy(array: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""In which format a report is wanted, and what its tables are drawn on."""
+"""In which format a report is wanted, what its tables are drawn on, and where it goes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ import shutil
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from nmcheck.cli.output import write_file, write_stdout
+from nmcheck.results.record import Record
+
+if TYPE_CHECKING:
+    from nmcheck.reports.layout import Parts
+    from nmcheck.results.report import Report
+
+Shown = TypeVar("Shown", bound=Record)
 
 
 class Format(StrEnum):
@@ -14,6 +25,8 @@ class Format(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
 
 
 @dataclass(frozen=True)
@@ -43,3 +56,70 @@ def canvas(*, to_file: bool) -> Canvas:
         color=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         encoding=sys.stdout.encoding or "utf-8",
     )
+
+
+def render(record: Shown, parts: Parts[Shown], output_format: Format, *, to_file: bool) -> str:
+    """A record in one format.
+
+    Args:
+        record: the record.
+        parts: what its tables show.
+        output_format: the format.
+        to_file: whether a file will hold it.
+    """
+    if output_format is Format.JSON:
+        from nmcheck.reports.json import to_json
+
+        return to_json(record)
+    if output_format is Format.MARKDOWN:
+        from nmcheck.reports.markdown import to_markdown
+
+        # No columns at all: tables stand below each other, each with all its headers.
+        return references(to_markdown(parts(record, 0)), canvas(to_file=to_file).encoding)
+    if output_format is Format.HTML:
+        from nmcheck.reports.html.page import to_html
+        from nmcheck.reports.html.template import tables_page
+        from nmcheck.results.report import Report
+
+        drawn = parts(record, 0)
+        page = to_html(record, parts=drawn) if isinstance(record, Report) else tables_page(drawn)
+        return references(page, canvas(to_file=to_file).encoding)
+    from nmcheck.reports.layout import text_of
+
+    paper = canvas(to_file=to_file)
+    return text_of(parts, record, paper.width, color=paper.color, encoding=paper.encoding)
+
+
+def references(text: str, encoding: str = "utf-8") -> str:
+    """Markdown or HTML in which letters that an encoding lacks are character references.
+
+    Names of files may hold letters that even UTF-8 lacks.
+    """
+    return text.encode(encoding, "xmlcharrefreplace").decode(encoding)
+
+
+def show(record: Shown, parts: Parts[Shown], output_format: Format, output: Path | None) -> None:
+    """Write a record to a file, or to standard output; arguments as those of ``render``.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    text = render(record, parts, output_format, to_file=output is not None)
+    if output is None:
+        write_stdout(text)
+    else:
+        write_file(output, text)
+
+
+def show_report(
+    report: Report, parts: Parts[Report], output_format: Format, output: Path | None, *, quiet: bool
+) -> None:
+    """``show``, and the warnings on standard error unless a terminal has just shown them.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    show(report, parts, output_format, output)
+    if not quiet and (output is not None or output_format is not Format.TABLE or not sys.stdout.isatty()):
+        for warning in report.warnings:
+            print(f"Warning: {warning}", file=sys.stderr)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from nmcheck.execute.operands import Operands
+from nmcheck.execute.operators.activations import clip_limits
 from nmcheck.graph.ir import Graph, Node
 from nmcheck.steps import Bound
 
@@ -32,14 +33,7 @@ def _magnitude(operands: Operands) -> Kinked:
 
 
 def _clip(operands: Operands) -> Kinked:
-    if operands.node.since_version < 11:
-        low, high = operands.number("min", -math.inf), operands.number("max", math.inf)
-    else:
-        low, high = (
-            default if (bound := operands.static(position)) is None else float(bound.item())
-            for position, default in ((1, -math.inf), (2, math.inf))
-        )
-    return _between(low, high, 1.0)
+    return _between(*clip_limits(operands), 1.0)
 
 
 def _hard_sigmoid(operands: Operands) -> Kinked:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from rich.console import RenderableType
 from rich.text import Text
 
-from nmcheck.reports.layout import PIPE_WIDTH, draw, header, paragraph
+from nmcheck.reports.layout import header, paragraph
 from nmcheck.reports.numbers import significant
 from nmcheck.results.bank import BankInfo, BankPreview, BankUse, BankVerification
 
@@ -28,8 +29,9 @@ def bank_preview(preview: BankPreview) -> str:
     )
 
 
-def bank_info_table(info: BankInfo, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8") -> str:
-    """What a bank holds; arguments as of ``table.to_table``."""
+def bank_info_parts(info: BankInfo, width: int) -> list[RenderableType]:
+    """What a bank holds; arguments as those of ``table.analysis_parts``."""
+    del width
     state = "complete" if info.complete else f"not complete: {info.points_done:,} done; go on with --resume"
     constant = f"; the same at all points: {', '.join(info.constant)}" if info.constant else ""
     way = info.linearizer if info.sigma is None else f"{info.linearizer} under noise of sigma {info.sigma:g}"
@@ -53,14 +55,12 @@ def bank_info_table(info: BankInfo, width: int = PIPE_WIDTH, *, color: bool = Fa
             f"{', sparse head' if info.sparse_head else ''}",
         ),
     )
-    panel = header(info.tool, [(key, Text(value)) for key, value in rows])
-    return draw([panel], width, color=color, encoding=encoding)
+    return [header(info.tool, [(key, Text(value)) for key, value in rows])]
 
 
-def bank_verification_table(
-    found: BankVerification, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8"
-) -> str:
-    """Whether a bank is sound; arguments as of ``table.to_table``."""
+def bank_verification_parts(found: BankVerification, width: int) -> list[RenderableType]:
+    """Whether a bank is sound; arguments as those of ``table.analysis_parts``."""
+    del width
     again = ", ".join(str(index) for index in found.recomputed) or "none"
     same = "the same to the bit" if found.identical else f"within {significant(found.difference, 2)}"
     rows = (
@@ -69,8 +69,7 @@ def bank_verification_table(
         ("points", f"{found.points_done:,} of {found.k:,} done, all checksums agree"),
         ("computed again", f"{again}: {same}"),
     )
-    panel = header(found.tool, [(key, Text(value)) for key, value in rows])
-    return draw([panel], width, color=color, encoding=encoding)
+    return [header(found.tool, [(key, Text(value)) for key, value in rows])]
 
 
 def bank_use(use: BankUse) -> Text:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from rich.console import RenderableType
-from rich.text import Text
 
 from nmcheck.reports.bounds_domain import domain
 from nmcheck.reports.bounds_table import bounds_tables
-from nmcheck.reports.layout import PIPE_WIDTH, draw, new_table, paragraph, reasons, settle
+from nmcheck.reports.layout import new_table, notes, paragraph, reasons, settle, warnings
 from nmcheck.reports.numbers import significant
 from nmcheck.reports.table import report_header
 from nmcheck.results.bounds import BoundsEntry
 from nmcheck.results.report import Report
 
 
-def to_bounds_table(report: Report, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8") -> str:
-    """The report as text, ending in a newline; arguments as those of ``to_table``."""
-    parts: list[RenderableType] = [report_header(report)]
-    parts += [Text(f"Warning: {warning}", style="yellow") for warning in report.warnings]
+def bounds_parts(report: Report, width: int) -> list[RenderableType]:
+    """What a report of ``nmcheck bounds`` shows; arguments as those of ``table.analysis_parts``."""
+    del width
+    parts: list[RenderableType] = [report_header(report), *warnings(report.warnings)]
     for entry in report.bounds or ():
         parts += ["", *_images(entry), "", *bounds_tables(entry), "", *_accuracy(entry)]
-    parts += ["", *(paragraph(f"Note: {note}") for note in report.notes)]
-    return draw(parts, width, color=color, encoding=encoding)
+    return [*parts, *notes(report.notes)]
 
 
 def _accuracy(entry: BoundsEntry) -> list[RenderableType]:

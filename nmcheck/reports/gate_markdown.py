@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nmcheck.reports.gate_table import gate_of
-from nmcheck.reports.gate_words import measured, state, threshold, waiver_sentence
+from nmcheck.reports.gate_words import capital, measured, state, threshold, waiver_sentence
+from nmcheck.reports.markdown import code, plain_text
 from nmcheck.results.report import Report
 
 _MARKS = {"pass": "✅ pass", "fail": "❌ fail", "inconclusive": "⚠️ inconclusive", "waived": "⏸️ waived"}
@@ -16,16 +17,16 @@ def gate_markdown(report: Report) -> str:
     lines = [
         f"## nmcheck gate: {_MARKS[gate.verdict]}",
         "",
-        f"{_text(_capital(gate.reason))}. Exit code {gate.exit_code}.",
+        f"{plain_text(capital(gate.reason))}. Exit code {gate.exit_code}.",
         "",
-        f"Model {_code(model.path)} (`{model.fingerprint[:16]}`), data {_code(data.name)}: {_text(data.selection)} "
-        f"(`{data.sha256[:16]}`), scale {_code(data.scale)}, seed {report.seed}.",
+        f"Model {code(model.path)} (`{model.fingerprint[:16]}`), data {code(data.name)}: {plain_text(data.selection)} "
+        f"(`{data.sha256[:16]}`), scale {code(data.scale)}, seed {report.seed}.",
         "",
         "| check | verdict | measured | threshold | demand |",
         "|---|---|---:|---:|---|",
         *(
-            f"| {_code(check.id)} | {_MARKS[state(check)]} | {measured(check)} | {threshold(check)} "
-            f"| {_text(check.claim)} |"
+            f"| {code(check.id)} | {_MARKS[state(check)]} | {measured(check)} | {threshold(check)} "
+            f"| {plain_text(check.claim)} |"
             for check in gate.checks
         ),
         "",
@@ -33,31 +34,15 @@ def gate_markdown(report: Report) -> str:
     for check in gate.checks:
         if check.verdict != "pass" or check.waiver is not None:
             waiver = waiver_sentence(check)
-            said = _text(_capital(check.reason)) + (" " + _text(waiver) if waiver else "")
-            lines.append(f"- {_code(check.id)}, {state(check)}: {said}")
+            said = plain_text(capital(check.reason)) + (" " + plain_text(waiver) if waiver else "")
+            lines.append(f"- {code(check.id)}, {state(check)}: {said}")
             lines += [
                 f"  - image {one.index}, label {one.label}, becomes {one.predicted} at distance {one.distance:.4g} "
-                f"({_code(one.file)})"
+                f"({code(one.file)})"
                 for one in check.examples
             ]
-    lines += [*[""], *(f"> {_text(note)}" for note in (*report.warnings, *report.notes)), ""]
+    lines += [*[""], *(f"> {plain_text(note)}" for note in (*report.warnings, *report.notes)), ""]
     lines.append(
         f"<sub>{report.tool.name} {report.tool.version}; alpha {gate.alpha:g} for each check that rests on chance</sub>"
     )
     return "\n".join(lines) + "\n"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _text(text: str) -> str:
-    """Without signs that Markdown or HTML would take for markup, on one line."""
-    joined = " ".join(text.split())
-    for sign in "\\`*_{}[]<>#|":
-        joined = joined.replace(sign, f"\\{sign}" if sign != "<" else "&lt;")
-    return joined
-
-
-def _code(text: str) -> str:
-    return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"

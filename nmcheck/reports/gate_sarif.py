@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import PurePath, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -105,5 +106,5 @@ def _location(path: str) -> dict[str, Any]:
     named = PurePath(path)
     if named.is_absolute():
         return {"uri": named.as_uri()}
-    uri = quote(str(PurePosixPath(*named.parts)))
+    uri = quote(os.fsencode(PurePosixPath(*named.parts)))
     return {"uri": uri, "uriBaseId": "%SRCROOT%"}

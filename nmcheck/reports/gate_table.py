@@ -6,34 +6,27 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from nmcheck.reports.gate_words import STATE, measured, state, threshold, waiver_sentence
-from nmcheck.reports.layout import PIPE_WIDTH, draw, header, new_table, paragraph, settle
+from nmcheck.reports.layout import header, new_table, notes, settle, warnings
 from nmcheck.results.gate import GateCheck, GateEntry
 from nmcheck.results.report import Report
 
 _STYLES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "waived": "cyan"}
 
 
-def gate_table(report: Report, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8") -> str:
-    """The verdict, its checks and their reasons as text, ending in a newline.
-
-    Args:
-        report: a gate's report.
-        width: columns to use.
-        color: whether to write terminal colors.
-        encoding: what the text will be written in.
+def gate_parts(report: Report, width: int) -> list[RenderableType]:
+    """The verdict, its checks and their reasons; arguments as those of ``table.analysis_parts``.
 
     Raises:
         ValueError: the report is no gate's.
     """
+    del width
     gate = gate_of(report)
-    parts: list[RenderableType] = [_header(report), ""]
-    parts += [Text(f"Warning: {warning}", style="yellow") for warning in report.warnings]
+    parts: list[RenderableType] = [_header(report), "", *warnings(report.warnings)]
     parts += [_table(gate), ""]
     parts += [_reason(check) for check in gate.checks]
-    parts += ["", *(paragraph(f"Note: {note}") for note in report.notes)] if report.notes else []
+    parts += notes(report.notes)
     style = _STYLES["pass" if gate.exit_code == 0 else "fail"]
-    parts += ["", Text(verdict_line(gate), style=f"bold {style}")]
-    return draw(parts, width, color=color, encoding=encoding)
+    return [*parts, "", Text(verdict_line(gate), style=f"bold {style}")]
 
 
 def verdict_line(gate: GateEntry) -> str:

@@ -50,8 +50,9 @@ def what_happened(check: GateCheck) -> str:
     """Verdict, demand, numbers and reason in one sentence, for readers of one line."""
     waiver = waiver_sentence(check)
     numbers = f"measured {measured(check)}, wanted {threshold(check)}"
-    return f"{check.claim}: {STATE[state(check)]}, {numbers}. {_capital(check.reason)}{' ' + waiver if waiver else ''}"
+    return f"{check.claim}: {STATE[state(check)]}, {numbers}. {capital(check.reason)}{' ' + waiver if waiver else ''}"
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """As a sentence begins."""
     return text[:1].upper() + text[1:]

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from nmcheck.reports.layout import PIPE_WIDTH, draw, header, new_table, paragraph, settle
+from nmcheck.reports.layout import header, new_table, notes, paragraph, settle
 from nmcheck.results.inspection import CutEntry, FoundNormalization, Inspection
 
 LONGEST = 40
@@ -21,22 +21,13 @@ TOO_LARGE = "*"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
-def inspection_table(
-    found: Inspection, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8"
-) -> str:
-    """The inspection as text, ending in a newline.
-
-    Args:
-        found: what to show.
-        width: columns to use; tables whose digits need more get more.
-        color: whether to write terminal colours.
-        encoding: what the text will be written in; outside of Unicode the frames are drawn in ASCII.
-    """
+def inspection_parts(found: Inspection, width: int) -> list[RenderableType]:
+    """What an inspection shows; arguments as those of ``table.analysis_parts``."""
+    del width
     parts: list[RenderableType] = [_header(found)]
     parts += [Text(reason, style="yellow") for reason in found.reasons]
     parts += ["", *_operators(found), "", *_normalization(found.normalization), "", *_cuts(found.cuts)]
-    parts += ["", *(paragraph(f"Note: {note}") for note in found.notes)] if found.notes else []
-    return draw(parts, width, color=color, encoding=encoding)
+    return [*parts, *notes(found.notes)]
 
 
 def memory(size: int) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from io import BytesIO, StringIO, TextIOWrapper
+from typing import TypeVar
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -19,6 +20,19 @@ from nmcheck.results.record import REASON, Record
 
 PIPE_WIDTH = 160
 """Columns of a report that no terminal shows: wide enough for two engines side by side."""
+
+
+Shown = TypeVar("Shown", bound=Record)
+
+Parts = Callable[[Shown, int], list[RenderableType]]
+"""What a record shows: things to draw one below the other, in a given number of columns."""
+
+
+def text_of(
+    parts: Parts[Shown], record: Shown, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8"
+) -> str:
+    """A record as tables for a person; arguments as those of ``draw``."""
+    return draw(parts(record, width), width, color=color, encoding=encoding)
 
 
 def draw(parts: Sequence[RenderableType], width: int, *, color: bool, encoding: str) -> str:
@@ -106,6 +120,16 @@ def settle(table: Table, *names: int) -> Table:
 def paragraph(text: str) -> Text:
     """Explanations below a table."""
     return Text(text, style="dim")
+
+
+def warnings(texts: Iterable[str]) -> list[RenderableType]:
+    """What the user should doubt."""
+    return [Text(f"Warning: {text}", style="yellow") for text in texts]
+
+
+def notes(texts: Sequence[str]) -> list[RenderableType]:
+    """What was assumed or changed on the way, below everything else; nothing without any."""
+    return ["", *(paragraph(f"Note: {text}") for text in texts)] if texts else []
 
 
 def reasons(records: Iterable[Record]) -> list[Text]:

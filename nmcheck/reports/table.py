@@ -1,4 +1,4 @@
-"""The report as tables for a person."""
+"""The report of ``nmcheck analyze`` as tables for a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.text import Text
 from nmcheck.reports.bounds_table import bounds_tables
 from nmcheck.reports.cuts_table import cuts_table
 from nmcheck.reports.flips_table import flips_tables
-from nmcheck.reports.layout import PIPE_WIDTH, draw, header, paragraph
+from nmcheck.reports.layout import header, notes, paragraph, warnings
 from nmcheck.reports.moments_table import moments_tables
 from nmcheck.reports.normalization_table import normalization_table
 from nmcheck.reports.numbers import percent, significant
@@ -22,19 +22,16 @@ SCALE_SOURCES = {
 }
 
 
-def to_table(report: Report, width: int = PIPE_WIDTH, *, color: bool = False, encoding: str = "utf-8") -> str:
-    """The report as text, ending in a newline.
+def analysis_parts(report: Report, width: int) -> list[RenderableType]:
+    """What a report of ``nmcheck analyze`` shows.
 
     Args:
         report: what to show.
-        width: columns to use; tables whose digits need more get more.
-        color: whether to write terminal colours.
-        encoding: what the text will be written in; outside of Unicode the frames are drawn in ASCII.
+        width: columns there are: engines stand side by side if they fit.
     """
-    parts: list[RenderableType] = [report_header(report), *_warnings(report), ""]
+    parts: list[RenderableType] = [report_header(report), *warnings(report.warnings), ""]
     parts += [*_moments(report, width), "", *_bounds(report), "", *normalization_table(report)]
-    parts += ["", *(paragraph(f"Note: {note}") for note in report.notes)] if report.notes else []
-    return draw(parts, width, color=color, encoding=encoding)
+    return [*parts, *notes(report.notes)]
 
 
 def report_header(report: Report) -> Panel:
@@ -63,10 +60,6 @@ def _accuracy(report: Report) -> str:
     if data.accuracy is None:
         return f"none: {data.accuracy_reason}"
     return f"{percent(data.accuracy, data.samples)} of the {data.samples:,} images used"
-
-
-def _warnings(report: Report) -> list[RenderableType]:
-    return [Text(f"Warning: {warning}", style="yellow") for warning in report.warnings]
 
 
 def _moments(report: Report, width: int) -> list[RenderableType]:

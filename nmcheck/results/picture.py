@@ -13,7 +13,7 @@ class Picture(Record):
     """One version of an image.
 
     Attributes:
-        kind: ``as it is``, the noise, or the attack.
+        kind: ``as it is``, ``noise`` and its sigma, or ``changed`` by the attack that came nearest.
         predicted: the class the model gives it.
         distance: from the image, in pixel units, or null for noise and for the image itself.
         norm: of that distance, or null.

@@ -19,9 +19,10 @@ from nmcheck.checks.bank_options import BankOptions
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.errors import BankError, UsageError
 from nmcheck.linearize.bank.store import BankFile
-from nmcheck.reports.bank_table import bank_info_table, bank_preview, bank_verification_table
+from nmcheck.reports.bank_table import bank_info_parts, bank_preview, bank_verification_parts
 from nmcheck.reports.json import to_json
-from nmcheck.reports.table import to_table
+from nmcheck.reports.layout import text_of
+from nmcheck.reports.table import analysis_parts
 from nmcheck.results import MomentEntry, Report
 from nmcheck.results.schema import report_schema
 
@@ -151,7 +152,7 @@ def test_the_report_says_how_near_the_bank_is(tmp_path: Path, lenet: Path) -> No
     assert (use.points, use.choice, use.storage, use.dtype, use.beyond) == (5, "centers", "gram", "float16", 0)
     assert 0 < use.distance_median < use.distance_largest == pytest.approx(use.distance_members)
     assert not any("farther" in warning for warning in report.warnings)
-    text = " ".join(to_table(report, 200).split())
+    text = " ".join(text_of(analysis_parts, report, 200).split())
     assert "bank, cut at relu" in text
     assert "5 points (centers of k-means clusters), gram in float16" in text
     far = run(lenet, write_images(tmp_path, 8, seed=4, name="other"), bank, engines=("bank",))
@@ -233,10 +234,10 @@ def test_info_and_verification(tmp_path: Path, lenet: Path) -> None:
         "bytes", "bytes_per_point",
     )  # fmt: skip
     assert set(keys) <= document.keys()
-    assert "5, centers of k-means clusters, seed 0; complete" in bank_info_table(found)
+    assert "5, centers of k-means clusters, seed 0; complete" in text_of(bank_info_parts, found)
     checked = verify_bank(bank, lenet)
     assert (checked.points_done, checked.recomputed, checked.identical) == (5, (0, 2, 4), True)
-    assert "the same to the bit" in bank_verification_table(checked)
+    assert "the same to the bit" in text_of(bank_verification_parts, checked)
     with h5py.File(bank) as raw:
         place = (dataset(raw, "points/factor").id.get_offset() or 0) + 3 * 7 * 3 * 2 + 9
     flipped = bytearray(bank.read_bytes())

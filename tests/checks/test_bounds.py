@@ -14,8 +14,9 @@ from nmcheck.checks.bounds_options import BoundsOptions
 from nmcheck.checks.bounds_report import bounds
 from nmcheck.errors import UnsupportedError, UsageError
 from nmcheck.graph.load import load_graph
-from nmcheck.reports.bounds_report import to_bounds_table
+from nmcheck.reports.bounds_report import bounds_parts
 from nmcheck.reports.json import to_json
+from nmcheck.reports.layout import text_of
 from nmcheck.results.report import Report
 from nmcheck.results.schema import report_schema
 
@@ -62,7 +63,7 @@ def test_the_report_fits_its_schema_and_can_be_drawn(folder: Path, norm: str, bo
     (entry,) = report.bounds
     assert (entry.norm, entry.box) == ("l2" if norm == "2" else "linf", (0.0, 1.0) if box else None)
     assert bool(entry.layers) == (norm == "2" and not box)
-    text = to_bounds_table(report)
+    text = text_of(bounds_parts, report)
     assert "certified radius" in text
     assert all(str(sample.index) in text for sample in entry.per_sample)
 

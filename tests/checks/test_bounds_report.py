@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import model, node, weights, write
+from models import one_relu, write
 
 from nmcheck.checks.accuracy import accuracy_points, settled
 from nmcheck.checks.bounds_options import BoundsOptions
 from nmcheck.checks.bounds_report import bounds
 from nmcheck.errors import UsageError
-from nmcheck.reports.bounds_report import to_bounds_table
+from nmcheck.reports.bounds_report import bounds_parts
+from nmcheck.reports.layout import text_of
 from nmcheck.results import BoundsEntry, SampleBounds
 
 N = 12
@@ -20,13 +21,7 @@ BOTH = pytest.mark.parametrize("norm", ["2", "inf"])
 
 @pytest.fixture
 def options(tmp_path: Path) -> BoundsOptions:
-    nodes = [
-        node("Gemm", ["x", "A", "a"], ["z"]),
-        node("Relu", ["z"], ["h"]),
-        node("Gemm", ["h", "B", "b"], ["y"]),
-    ]
-    arrays = {"A": weights(N, 20) / 2, "a": weights(20) / 4, "B": weights(20, 4) / 4, "b": weights(4)}
-    network = write(model(nodes, (1, N), arrays), tmp_path)
+    network = write(one_relu((1, N)), tmp_path)
     np.savez(tmp_path / "x.npz", allow_pickle=False, x=np.random.default_rng(1).random((8, N)))
     return BoundsOptions(network, str(tmp_path / "x.npz"), samples=8)
 
@@ -60,8 +55,8 @@ def test_without_an_attack_there_is_no_upper_bound_and_a_reason(options: BoundsO
     assert {(one.upper, one.upper_reason) for one in report.bounds[0].per_sample} == {
         (None, "no attack was run, so no adversarial example is known")
     }
-    assert "no attack was run" in to_bounds_table(report, 120)
     assert [(node.op, node.outputs) for node in report.graph] == [("Gemm", ("z",)), ("Relu", ("h",)), ("Gemm", ("y",))]
+    assert "no attack was run" in text_of(bounds_parts, report, 120)
 
 
 def test_open_questions_are_written_for_verifiers_and_examples_for_people(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
-from models import model, node, weights, write
+from models import model, node, one_relu, weights, write
 
 from nmcheck.checks.analyze import analyze
 from nmcheck.checks.case import open_case
@@ -14,7 +14,8 @@ from nmcheck.checks.noise_gain import noise_gains
 from nmcheck.checks.options import ENGINES as KNOWN
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.reports.json import to_json
-from nmcheck.reports.table import to_table
+from nmcheck.reports.layout import text_of
+from nmcheck.reports.table import analysis_parts
 from nmcheck.results import MomentEntry, Report
 from nmcheck.results.schema import report_schema
 
@@ -27,15 +28,7 @@ ENGINES = tuple(engine for engine in KNOWN if engine != "bank")  # tested in tes
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    """One ReLU between two dense layers, so that two-stage moments are exact."""
-    nodes = [
-        node("Flatten", ["x"], ["u"]),
-        node("Gemm", ["u", "A", "a"], ["z"]),
-        node("Relu", ["z"], ["h"]),
-        node("Gemm", ["h", "B", "b"], ["y"]),
-    ]
-    arrays = {"A": weights(N, 20) / 2, "a": weights(20) / 4, "B": weights(20, 4) / 4, "b": weights(4)}
-    return write(model(nodes, (1, 1, SIDE, SIDE), arrays), tmp_path)
+    return write(one_relu((1, 1, SIDE, SIDE)), tmp_path)
 
 
 @pytest.fixture
@@ -120,7 +113,7 @@ def test_the_report_states_the_noise(network: Path, images: str, tmp_path: Path)
         Draft202012Validator(report_schema()).validate(document)
         assert document["noise"]["kind"] == kind
         assert document["noise"]["directions"] == directions
-        shown = [line for line in to_table(report, 200).splitlines() if line.startswith("│ noise ")]
+        shown = [line for line in text_of(analysis_parts, report, 200).splitlines() if line.startswith("│ noise ")]
         assert len(shown) == (kind != "isotropic")
     window = run(network, images, WINDOW, reference_samples=500)
     assert window.noise.description == "in rows 1:4 and columns 0:2 only, 6 of 25 values; zero outside"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import model, node, weights, write
+from models import one_relu, write
 
 from nmcheck.checks.analyze import analyze
 from nmcheck.checks.options import AnalyzeOptions
@@ -16,13 +16,7 @@ N = 25
 
 @pytest.fixture
 def options(tmp_path: Path) -> AnalyzeOptions:
-    nodes = [
-        node("Gemm", ["x", "A", "a"], ["z"]),
-        node("Relu", ["z"], ["h"]),
-        node("Gemm", ["h", "B", "b"], ["y"]),
-    ]
-    arrays = {"A": weights(N, 20) / 2, "a": weights(20) / 4, "B": weights(20, 4) / 4, "b": weights(4)}
-    network = write(model(nodes, (1, N), arrays), tmp_path)
+    network = write(one_relu((1, N)), tmp_path)
     np.savez(tmp_path / "x.npz", allow_pickle=False, x=np.random.default_rng(1).random((6, N)))
     data = str(tmp_path / "x.npz")
     return AnalyzeOptions(network, data, (0.05, 0.6), engines=("two-stage",), samples=6, reference_error=0.01)

@@ -18,7 +18,8 @@ from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import LINEARIZED
 from nmcheck.moments.affine_relu_affine import GaussianInput, gram_matrix
 from nmcheck.reports.json import to_json
-from nmcheck.reports.table import to_table
+from nmcheck.reports.layout import text_of
+from nmcheck.reports.table import analysis_parts
 from nmcheck.results import MomentEntry, Report
 from nmcheck.results.schema import report_schema
 
@@ -62,11 +63,11 @@ def test_published_variances_are_left_out_at_a_skip_with_the_reason(tmp_path: Pa
             assert row.var_er_reason == row.var_ratio_reason == NO_SKIP_TERM
         assert [row.var_z for row in one.per_class] == [None] * 3
         assert [row.mean_er for row in one.per_class] == [row.mean_er for row in two.per_class]
-    text = " ".join(to_table(report, 200).split())
+    text = " ".join(text_of(analysis_parts, report, 200).split())
     assert "two-stage, skip at tail" in text
     assert "a ReLU that some paths from the input to the logits pass by" in text
     assert text.count(NO_SKIP_TERM) == 1
-    at_cut = " ".join(to_table(run(tmp_path, "head"), 200).split())
+    at_cut = " ".join(text_of(analysis_parts, run(tmp_path, "head"), 200).split())
     assert "cut at head" in at_cut
     assert "pass by" not in at_cut
 

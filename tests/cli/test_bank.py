@@ -164,6 +164,9 @@ def test_from_build_to_report(files, capsys) -> None:
     capsys.readouterr()
     assert run(["bank", "info", str(bank), "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["k"] == 5
+    for name, start in (("markdown", "## nmcheck"), ("html", "<!DOCTYPE html>")):
+        assert run(["bank", "info", str(bank), "--format", name]) == 0
+        assert capsys.readouterr().out.startswith(start)
     assert run(["bank", "verify", str(bank), model]) == 0
     assert run(["analyze", model, "--data", data, "--bank", str(bank), "--samples", "4", "--sigma", "0.05", "-q",
                 "--reference-samples", "500"]) == 0  # fmt: skip

@@ -3,6 +3,9 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from dataclasses import replace
+from io import BytesIO, TextIOWrapper
 from typing import Any
 
 import made_up_report
@@ -83,6 +86,22 @@ def test_stdout_is_the_report_and_nothing_else(capsys):
     assert captured.err.splitlines()[1].startswith("Warning: Another common scale")
     analyze()
     assert capsys.readouterr().out.startswith("╭─ nmcheck")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+@pytest.mark.parametrize(("name", "start"), [("markdown", "## nmcheck"), ("html", "<!DOCTYPE html>")])
+def test_other_formats_in_any_encoding(name, start, encoding):
+    report = made_up_report.report()
+    odd = replace(report, model=replace(report.model, path="mod\udce9le-\u03c3.onnx"))
+    file = TextIOWrapper(BytesIO(), encoding=encoding)
+    with redirect_stdout(file):
+        code = run(["analyze", "m.onnx", "--data", "mnist", "-q", "--format", name], Session(analyze=lambda *_: odd))
+        file.flush()
+    assert code == 0
+    text = file.buffer.getvalue().decode(encoding)
+    assert text.startswith(start)
+    assert "&#56553;" in text.replace("\\", "")
+    assert ("\u03c3" if encoding == "utf-8" else "&#963;") in text
 
 
 def test_quiet_says_nothing_on_stderr(capsys):

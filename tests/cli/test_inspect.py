@@ -36,6 +36,14 @@ def test_table_and_quiet(path, capsys):
     assert captured.err == ""
 
 
+@pytest.mark.parametrize(("name", "start"), [("markdown", "## nmcheck"), ("html", "<!DOCTYPE html>")])
+def test_other_formats(path, capsys, name, start):
+    assert run(["inspect", path, "--quiet", "--format", name]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(start)
+    assert "2 cuts, 1 skip" in out
+
+
 def test_a_file_holds_the_report(path, tmp_path, capsys):
     for name, arguments in (("r.json", ["--format", "json"]), ("r.txt", [])):
         assert run(["inspect", path, *arguments, "-q", "-o", str(tmp_path / name)]) == 0

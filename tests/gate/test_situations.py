@@ -39,7 +39,7 @@ class Situation:
 
 
 SITUATIONS = [
-    Situation("pass", ACCURACY.format(0.9), 0, "Gate: pass (all 1 checks passed)"),
+    Situation("pass", ACCURACY.format(0.9), 0, "Gate: pass (the check passed)"),
     Situation("accuracy too low", ACCURACY.format(0.9), 1, "Gate: fail (1 check of 1 failed: right)", wrong=4),
     Situation(
         "accuracy of a class too low",

@@ -1,10 +1,11 @@
 from dataclasses import replace
 
+import made_up_bounds
 import made_up_report
 
 from nmcheck.reports.attack_table import attack_tables
-from nmcheck.reports.layout import draw
-from nmcheck.reports.table import to_table
+from nmcheck.reports.layout import draw, text_of
+from nmcheck.reports.table import analysis_parts
 
 
 def drawn(entry) -> str:
@@ -12,7 +13,7 @@ def drawn(entry) -> str:
 
 
 def test_attacks_stand_side_by_side_with_their_reasons():
-    text = drawn(made_up_report.attacked_entry())
+    text = drawn(made_up_bounds.attacked_entry())
     lines = {line.split()[0]: line.split() for line in text.splitlines() if line.split()}
     assert lines["fgs"] == ["fgs", "2.81", "1.19", "98", "%", "20", "0.015"]
     assert lines["ddn"][4:6] == ["%", "79"]
@@ -22,7 +23,7 @@ def test_attacks_stand_side_by_side_with_their_reasons():
 
 
 def test_the_heat_map_has_a_row_for_every_class_left():
-    text = drawn(made_up_report.attacked_entry())
+    text = drawn(made_up_bounds.attacked_entry())
     rows = [line.split() for line in text.split("Classes reached by ddn")[1].splitlines()]
     header = next(row for row in rows if row[:1] == ["from"])
     assert header == ["from", "3", "4", "5", "7", "8", "9"]
@@ -31,7 +32,7 @@ def test_the_heat_map_has_a_row_for_every_class_left():
 
 
 def test_steps_of_the_iterative_perturbation():
-    text = drawn(made_up_report.attacked_entry())
+    text = drawn(made_up_bounds.attacked_entry())
     rows = [line.split() for line in text.split("Iterative perturbation")[1].splitlines()]
     assert ["2", "96", "0.0450", "100", "%"] in rows
     assert ["3", "0", "–", "–"] in rows
@@ -41,11 +42,11 @@ def test_steps_of_the_iterative_perturbation():
 def test_nothing_is_said_of_attacks_that_were_not_run():
     report = made_up_report.report()
     assert report.bounds
-    assert "Adversarial" not in to_table(report)
-    assert "Adversarial" in to_table(replace(report, bounds=(made_up_report.attacked_entry(),)))
+    assert "Adversarial" not in text_of(analysis_parts, report)
+    assert "Adversarial" in text_of(analysis_parts, replace(report, bounds=(made_up_bounds.attacked_entry(),)))
 
 
 def test_without_correct_images_there_is_still_a_table():
-    entry = made_up_report.attacked_entry()
+    entry = made_up_bounds.attacked_entry()
     wrong = replace(entry, per_sample=tuple(replace(sample, correct=False) for sample in entry.per_sample))
     assert "Over the 0 correctly classified images" in drawn(wrong)

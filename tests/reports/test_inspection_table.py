@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from nmcheck.reports.inspection_table import CHEAPEST, LONGEST, inspection_table, memory
+from nmcheck.reports.inspection_table import CHEAPEST, LONGEST, inspection_parts, memory
+from nmcheck.reports.layout import text_of
 from nmcheck.results.inspection import (
     Analyzable,
     CutEntry,
@@ -52,7 +53,7 @@ def inspection(cuts: tuple[CutEntry, ...]) -> Inspection:
 
 @pytest.mark.parametrize("width", [20, 60, 80, 100, 160, 300])
 def test_no_number_is_lost_at_any_width(width):
-    text = inspection_table(inspection((cut(1), cut(2, "skip", 50_176))), width)
+    text = text_of(inspection_parts, inspection((cut(1), cut(2, "skip", 50_176))), width)
     assert "…" not in text
     for part in ("802,816", "150,528", "50,176", "973 GB", "60.8 GB"):
         assert part in text
@@ -61,11 +62,11 @@ def test_no_number_is_lost_at_any_width(width):
 
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_lines_keep_to_the_width(width):
-    assert max(map(len, inspection_table(inspection((cut(1),)), width).splitlines())) <= width
+    assert max(map(len, text_of(inspection_parts, inspection((cut(1),)), width).splitlines())) <= width
 
 
 def test_the_verdict_and_its_reasons_stand_on_top():
-    text = inspection_table(inspection((cut(1), cut(2, "skip", 50_176))))
+    text = text_of(inspection_parts, inspection((cut(1), cut(2, "skip", 50_176))))
     lines = text.splitlines()
     assert [line.split()[1:3] for line in lines if line.startswith(("│ execute", "│ moments", "│ bounds"))] == [
         ["execute", "yes"],
@@ -81,27 +82,27 @@ def test_the_verdict_and_its_reasons_stand_on_top():
 
 def test_cuts_that_are_too_large_are_marked_and_the_mark_is_explained():
     small, large = cut(1), cut(2, "skip", 50_176, within_budget=False)
-    text = inspection_table(inspection((small, large)), 160)
+    text = text_of(inspection_parts, inspection((small, large)), 160)
     rows = [line for line in text.splitlines() if line.startswith("/layer1")]
     assert ["*" in row for row in rows] == [False, True]
     assert rows[1].endswith("* 60.8 GB")
     assert "\n* more than nmcheck makes a matrix of" in text
-    assert "*" not in inspection_table(inspection((small,)))
+    assert "*" not in text_of(inspection_parts, inspection((small,)))
 
 
 def test_long_lists_keep_every_cut_and_the_cheapest_skips():
     cuts = tuple(cut(n) if n % 10 == 0 else cut(n, "skip", 1000 + n) for n in range(120))
-    text = inspection_table(inspection(cuts), 300)
+    text = text_of(inspection_parts, inspection(cuts), 300)
     shown = [entry for entry in cuts if f" {entry.node} ".strip() in text.split()]
     assert [entry for entry in cuts if entry.kind == "cut"] == [entry for entry in shown if entry.kind == "cut"]
     assert [entry.index for entry in shown if entry.kind == "skip"] == [n for n in range(12) if n % 10][:CHEAPEST]
     assert f"and {120 - 12 - CHEAPEST} skips" in text
-    assert "and" not in inspection_table(inspection(cuts[:LONGEST])).split("Cuts")[1].split("cut:")[0]
+    assert "and" not in text_of(inspection_parts, inspection(cuts[:LONGEST])).split("Cuts")[1].split("cut:")[0]
 
 
 def test_nothing_found_is_said():
     empty = replace(inspection(()), operators=(), normalization=())
-    text = inspection_table(empty)
+    text = text_of(inspection_parts, empty)
     for words in ("Operators: none", "Normalization: none found.", "Cuts: none"):
         assert words in text
 
@@ -116,10 +117,10 @@ def test_memory_has_three_digits(size, text):
 
 
 def test_colour_only_when_asked_for():
-    assert "\x1b" not in inspection_table(inspection((cut(1),)))
-    assert "\x1b" in inspection_table(inspection((cut(1),)), color=True)
+    assert "\x1b" not in text_of(inspection_parts, inspection((cut(1),)))
+    assert "\x1b" in text_of(inspection_parts, inspection((cut(1),)), color=True)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_text_fits_the_encoding(encoding):
-    inspection_table(inspection((cut(1),)), encoding=encoding).encode(encoding)
+    text_of(inspection_parts, inspection((cut(1),)), encoding=encoding).encode(encoding)

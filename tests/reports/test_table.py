@@ -3,12 +3,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import made_up_moments
 import made_up_report
 import pytest
 
 import nmcheck.reports
+from nmcheck.reports.layout import text_of
 from nmcheck.reports.numbers import MISSING, significant, with_error
-from nmcheck.reports.table import to_table
+from nmcheck.reports.table import analysis_parts
 
 WIDTHS = [20, 60, 80, 100, 120, 160, 300]
 
@@ -16,7 +18,7 @@ WIDTHS = [20, 60, 80, 100, 120, 160, 300]
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_number_is_lost_at_any_width(width):
     report = made_up_report.report()
-    text = to_table(report, width)
+    text = text_of(analysis_parts, report, width)
     assert "…" not in text
     assert report.moments
     assert report.bounds
@@ -35,23 +37,23 @@ def test_no_number_is_lost_at_any_width(width):
 
 @pytest.mark.parametrize("width", [120, 160, 300])
 def test_lines_keep_to_the_width(width):
-    assert max(map(len, to_table(made_up_report.report(), width).splitlines())) <= width
+    assert max(map(len, text_of(analysis_parts, made_up_report.report(), width).splitlines())) <= width
 
 
 def test_engines_stand_side_by_side_if_they_fit():
-    wide, narrow = (to_table(made_up_report.report(), width) for width in (160, 100))
+    wide, narrow = (text_of(analysis_parts, made_up_report.report(), width) for width in (160, 100))
     side_by_side = r"two-stage, cut at node_relu +published-theorem2, cut at node_relu"
     assert len(re.findall(side_by_side, wide)) == 2
     assert not re.search(side_by_side, narrow)
     # Three do not fit the width of a pipe.
     three = made_up_report.report(engines=("two-stage", "published-theorem2", "published-lemma4"))
-    assert not re.search(side_by_side, to_table(three))
+    assert not re.search(side_by_side, text_of(analysis_parts, three))
 
 
 def test_rows_of_a_class_line_up():
     report = made_up_report.report(sigmas=(0.1,))
     assert report.moments
-    lines = to_table(report, 160).splitlines()
+    lines = text_of(analysis_parts, report, 160).splitlines()
     for first, second in zip(*(entry.per_class for entry in report.moments), strict=True):
         cells = [with_error(row.mean_er, row.mean_er_se) for row in (first, second)]
         assert any(line.startswith(f"{first.class_} ") and all(cell in line for cell in cells) for line in lines)
@@ -59,7 +61,7 @@ def test_rows_of_a_class_line_up():
 
 def test_the_cuts_compared_are_shown_and_the_averaged_linearizer_is_named():
     report = made_up_report.report()
-    text = to_table(report, 200)
+    text = text_of(analysis_parts, report, 200)
     table = text[text.index("Linearization error by cut") :].split("\n")
     sigmas, header = table[1].split(), table[2].split()
     assert sigmas == ["sigma", "sigma", "fits", "in"]
@@ -70,15 +72,15 @@ def test_the_cuts_compared_are_shown_and_the_averaged_linearizer_is_named():
         ["node_relu_2", "cut", "256", "0.795", "0.800", "0.790", "yes", "yes"],
     ]
     assert text.count("so the matrix A takes 900 GiB") == 1
-    assert "Linearization error by cut" not in to_table(replace(report, cut_errors=()), 200)
+    assert "Linearization error by cut" not in text_of(analysis_parts, replace(report, cut_errors=()), 200)
     assert report.moments
     assert "averaged" not in text.split("Tightness")[1]
     averaged = replace(report, moments=tuple(replace(entry, linearizer="averaged") for entry in report.moments))
-    assert "two-stage, averaged, cut at node_relu" in to_table(averaged, 200)
+    assert "two-stage, averaged, cut at node_relu" in text_of(analysis_parts, averaged, 200)
 
 
 def test_words_are_honest():
-    text = " ".join(to_table(made_up_report.report(), 300).split())
+    text = " ".join(text_of(analysis_parts, made_up_report.report(), 300).split())
     assert "certified (real arithmetic, L2, unboxed)" in text
     assert "Analytic moments are estimates, not certificates." in text
     assert "float32 rounding is not covered" in text
@@ -88,13 +90,13 @@ def test_words_are_honest():
     boxed = made_up_report.report()
     assert boxed.bounds
     entry = replace(boxed.bounds[0], box=(0.0, 1.0), norm="linf")
-    text = to_table(replace(boxed, bounds=(entry,)), 300)
+    text = text_of(analysis_parts, replace(boxed, bounds=(entry,)), 300)
     assert "certified (real arithmetic, Linf, pixels kept in 0 to 1)" in text
     assert "unboxed" not in text
 
 
 def test_header_says_where_everything_came_from():
-    text = to_table(made_up_report.report(), 200)
+    text = text_of(analysis_parts, made_up_report.report(), 200)
     for part in (
         "lenet_lrn1.onnx",
         "3ba302235efdc3e7 ",
@@ -121,7 +123,7 @@ def test_missing_parts_say_why():
         warnings=(),
         notes=(),
     )
-    text = to_table(bare)
+    text = text_of(analysis_parts, bare)
     for reason in (
         "The model has no ReLU.",
         "Node x has no rule.",
@@ -132,14 +134,14 @@ def test_missing_parts_say_why():
 
 
 def test_missing_numbers_say_why_once():
-    text = to_table(made_up_report.report(), 200)
-    assert text.count(made_up_report.NO_COVARIANCE) == 1
+    text = text_of(analysis_parts, made_up_report.report(), 200)
+    assert text.count(made_up_moments.NO_COVARIANCE) == 1
     assert "– gain: the noise at the layer's input is zero." in text
 
 
 def test_colour_only_when_asked_for():
-    assert "\x1b" not in to_table(made_up_report.report())
-    assert "\x1b" in to_table(made_up_report.report(), color=True)
+    assert "\x1b" not in text_of(analysis_parts, made_up_report.report())
+    assert "\x1b" in text_of(analysis_parts, made_up_report.report(), color=True)
 
 
 def test_brackets_in_names_are_names_and_not_markup():
@@ -154,7 +156,7 @@ def test_brackets_in_names_are_names_and_not_markup():
         normalization=(replace(report.normalization[0], node="norm[red]"),),
         model=replace(report.model, path="a[b].onnx"),
     )
-    text = to_table(odd, 300)
+    text = text_of(analysis_parts, odd, 300)
     for name in ("block[0]/conv[bold]", "norm[red]", "relu[green]", "a[b].onnx"):
         assert name in text
 
@@ -162,7 +164,9 @@ def test_brackets_in_names_are_names_and_not_markup():
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_text_fits_the_encoding(encoding):
     report = made_up_report.report()
-    text = to_table(replace(report, model=replace(report.model, path="mod\udce9le.onnx")), encoding=encoding)
+    text = text_of(
+        analysis_parts, replace(report, model=replace(report.model, path="mod\udce9le.onnx")), encoding=encoding
+    )
     assert "Tightness per class" in text
     text.encode(encoding)
 

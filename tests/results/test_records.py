@@ -4,6 +4,7 @@ import sys
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
+import made_up_moments
 import made_up_report
 import pytest
 
@@ -30,7 +31,7 @@ def test_numbers_are_finite(value):
     with pytest.raises(ValueError, match="finite"):
         FloorEntry(mean_er=value, var_er=0.1)
     with pytest.raises(ValueError, match="finite"):
-        replace(made_up_report.moment_entry(0.1, "two-stage"), sigma_model=(0.1, value))
+        replace(made_up_moments.moment_entry(0.1, "two-stage"), sigma_model=(0.1, value))
 
 
 def test_records_are_frozen():

@@ -5,6 +5,7 @@ import re
 from dataclasses import fields, replace
 from pathlib import Path
 
+import made_up_bounds
 import made_up_report
 import pytest
 from jsonschema import Draft202012Validator
@@ -64,7 +65,7 @@ def test_report_without_moments_bounds_and_accuracy_obeys_it():
 
 def test_attacks_obey_it(document):
     report = made_up_report.report()
-    check(json.loads(to_json(replace(report, bounds=(made_up_report.attacked_entry(),)))))
+    check(json.loads(to_json(replace(report, bounds=(made_up_bounds.attacked_entry(),)))))
 
 
 def edits():

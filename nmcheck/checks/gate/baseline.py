@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from nmcheck.checks.bounds import UNREACHABLE
 from nmcheck.checks.gate.claims import number
+from nmcheck.checks.sample_bounds import UNREACHABLE
 from nmcheck.errors import UsageError
 from nmcheck.moments.confidence_sequence import anytime_interval
 from nmcheck.results import GateBaseline, GateCheck, Report

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+import torch
 
-from nmcheck.checks.bounds import NO_CORRECT, UNREACHABLE
+from nmcheck.checks.bounds import bounds_entry, radius_entry, timed_bounds
 from nmcheck.checks.case import Case
 from nmcheck.checks.gate.evidence import Bracket, Uppers
 from nmcheck.checks.gate.timeless import NO_TIMES
-from nmcheck.results import AttackEntry, BoundsEntry, RadiusEntry, SampleBounds
+from nmcheck.checks.sample_bounds import UNATTACKED, End, certified_end, sample_bounds
+from nmcheck.results import AttackEntry, BoundsEntry, LayerBounds, RadiusEntry
+
+NO_SUCCESS = "no attack found an adversarial example"
+WRONG = "the image is not classified as labelled, so it was not attacked"
 
 
 def bounds_section(case: Case, found: Bracket) -> BoundsEntry:
@@ -20,38 +23,32 @@ def bounds_section(case: Case, found: Bracket) -> BoundsEntry:
         box=found.box,
         samples=len(case.images),
         certificate=found.lowers.certificate,
-        layers=found.lowers.layers,
+        layers=found.lowers.layers or _layers(case, found),
         radius={found.lowers.method: _radius(case, found)},
         attack={one.method: _attack(case, one) for one in found.uppers},
-        per_sample=_per_sample(case, found),
+        per_sample=sample_bounds(
+            case,
+            (certified_end(radius, found.lowers.reason, found.lowers.method) for radius in found.lowers.radii),
+            [_upper(case, found, row) for row in range(len(case.positions))],
+        ),
     )
+
+
+def _layers(case: Case, found: Bracket) -> tuple[LayerBounds, ...]:
+    """Each layer's kappa, where a method of other radii leaves it out: a statement about L2 without a box."""
+    return bounds_entry(case, timed_bounds(case)).layers if found.norm == "l2" and found.box is None else ()
 
 
 def _radius(case: Case, found: Bracket) -> RadiusEntry:
-    correct = case.correct.cpu().numpy()
-    chosen = found.lower[correct]
-    reason = found.lowers.reason
-    if reason is None and not len(chosen):
-        reason = NO_CORRECT
-    if reason is None and not np.isfinite(chosen).all():
-        reason = UNREACHABLE
-    mean, median, p5 = (
-        (None, None, None)
-        if reason
-        else (float(chosen.mean()), float(np.median(chosen)), float(np.percentile(chosen, 5)))
-    )
-    return RadiusEntry(
-        mean=mean,
-        mean_reason=reason,
-        median=median,
-        median_reason=reason,
-        p5=p5,
-        p5_reason=reason,
-        images=int(correct.sum()),
+    lowers = found.lowers
+    return radius_entry(
+        None if lowers.reason is not None else torch.from_numpy(found.lower),
+        lowers.reason,
+        case.correct.cpu().numpy(),
+        theorem=lowers.theorem,
         certified=True,
-        theorem=found.lowers.theorem,
-        seconds_per_sample=None,
-        seconds_per_sample_reason=NO_TIMES,
+        seconds=None,
+        seconds_reason=NO_TIMES,
     )
 
 
@@ -70,28 +67,13 @@ def _attack(case: Case, found: Uppers) -> AttackEntry:
     )
 
 
-def _per_sample(case: Case, found: Bracket) -> tuple[SampleBounds, ...]:
-    upper = found.upper
-    entries: list[SampleBounds] = []
-    for row, position in enumerate(case.positions):
-        radius, best = found.lowers.radii[row], found.best(row)
-        certified = radius is not None and math.isfinite(radius)
-        attacked = all(one.tried[row] for one in found.uppers)
-        unbroken = "no attack found an adversarial example" if attacked else found.unattacked
-        if not bool(case.correct[row]):
-            unbroken = "the image is not classified as labelled, so it was not attacked"
-        entries.append(
-            SampleBounds(
-                index=int(position),
-                label=int(case.classes_of_images[row]),
-                predicted=int(case.predicted[row]),
-                correct=bool(case.correct[row]),
-                lower=radius if certified else None,
-                lower_reason=None if certified else UNREACHABLE if radius is not None else found.lowers.reason,
-                lower_method=found.lowers.method if certified else None,
-                upper=None if best is None else float(upper[row]),
-                upper_reason=None if best is not None else unbroken or found.unattacked or "no attack was run",
-                upper_method=None if best is None else best.method,
-            )
-        )
-    return tuple(entries)
+def _upper(case: Case, found: Bracket, row: int) -> End:
+    best = found.best(row)
+    if best is not None:
+        return End(float(found.upper[row]), None, best.method)
+    if not found.uppers:
+        return UNATTACKED
+    if not bool(case.correct[row]):
+        return End(None, WRONG, None)
+    attacked = all(one.tried[row] for one in found.uppers)
+    return End(None, NO_SUCCESS if attacked else found.unattacked or NO_SUCCESS, None)

@@ -45,11 +45,7 @@ def decide(
     parts = [
         *([f"{_count(len(failing), 'check')} of {len(checks)} failed: {_names(failing)}"] if failing else []),
         *([f"{_count(len(unclear), 'check')} inconclusive: {_names(unclear)}"] if unclear else []),
-        *(
-            [f"all {len(checks)} checks passed" if not waived else "no check counts against it"]
-            if verdict == "pass"
-            else []
-        ),
+        *([_all_passed(len(checks)) if not waived else "no check counts against it"] if verdict == "pass" else []),
         *([f"{waived} waived"] if waived else []),
     ]
     if verdict == "inconclusive":
@@ -82,6 +78,10 @@ def waiver_notes(checks: Sequence[GateCheck]) -> tuple[str, ...]:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _all_passed(number: int) -> str:
+    return "the check passed" if number == 1 else f"all {number} checks passed"
 
 
 def _names(checks: Sequence[GateCheck], most: int = 5) -> str:

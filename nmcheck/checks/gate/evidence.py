@@ -13,9 +13,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from nmcheck.checks.bounds import NO_ATTACK
 from nmcheck.checks.case import Case
 from nmcheck.checks.gate.policy import Box, Norm
+from nmcheck.checks.sample_bounds import NO_ATTACK
 from nmcheck.results import LayerBounds
 
 

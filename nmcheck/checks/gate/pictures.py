@@ -70,7 +70,7 @@ def _pictured(
         draw = int(np.argmax(classes != int(case.predicted[row])))
         found.append(
             Picture(
-                kind=f"noise of sigma {run.sigma:g}",
+                kind=f"noise {run.sigma:g}",
                 predicted=int(classes[draw]),
                 distance=None,
                 norm=None,
@@ -83,7 +83,7 @@ def _pictured(
             continue
         found.append(
             Picture(
-                kind=best.method,
+                kind="changed",
                 predicted=int(best.predicted[row] or 0),
                 distance=float(one.upper[row]),
                 norm=one.norm,

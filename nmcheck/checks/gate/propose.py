@@ -67,8 +67,8 @@ def _propose(options: AnalyzeOptions, progress: Progress) -> Proposal:
     plan = plan_moments(case, options, progress)
     with progress.stage("Moments and their reference", len(case.pixels)) as advance:
         sections.append(_moments(case, measure_moments(case, options, plan, network, advance)))
-    found = [section for section in sections if section.startswith("[[check]]")]
-    return Proposal("\n".join([_head(case, options), *sections, _TAIL]), len(found), len(case.positions))
+    checks = sum(section.count("[[check]]\n") for section in sections)
+    return Proposal("\n".join([_head(case, options), *sections, _TAIL]), checks, len(case.positions))
 
 
 def _head(case: Case, options: AnalyzeOptions) -> str:
@@ -79,7 +79,7 @@ def _head(case: Case, options: AnalyzeOptions) -> str:
 # Its thresholds are a little below that, so that this model passes and a worse one does not. They say nothing about
 # what your application needs: edit them. Each check passes on evidence, fails on evidence, or is inconclusive.
 # Units: noise (sigma) and changes (epsilon, radius) are in pixels of 0 to 1.
-# Measured on: {_comment(case.dataset.name)}, {len(case.positions)} of {len(case.dataset)} images, seed {options.seed}
+# Measured on: {_comment(case.dataset.name)}, {len(case.positions)} of {len(case.dataset):,} images, seed {options.seed}
 # (sha256 of these {case.sha256[:16]}).
 
 samples = {len(case.positions)}    # images, each class in proportion to its size; --samples goes first
@@ -145,6 +145,7 @@ norm = "l2"
 epsilon = {epsilon:g}
 min = {share:g}                # measured: {kept} of {total} images, by method lipschitz
 # box = [0, 1]            # changed pixels stay in this range
+# method = "crown-ibp"    # certifies far larger changes, and takes longer; crown certifies the most
 """,
         f"""\
 [[check]]

@@ -93,15 +93,20 @@ def shrink(operands: Operands) -> Function:
     return apply
 
 
-def clip(operands: Operands) -> Function:
-    """Clip to [min, max], by attribute or by input; a bound left out does not bind."""
+def clip_limits(operands: Operands) -> tuple[float, float]:
+    """The bounds of a Clip, by attribute or by input; infinite where one is left out."""
     if operands.node.since_version < 11:
-        low, high = operands.number("min", -math.inf), operands.number("max", math.inf)
-    else:
-        low, high = (
-            default if (bound := operands.static(position)) is None else float(bound.item())
-            for position, default in ((1, -math.inf), (2, math.inf))
-        )
+        return operands.number("min", -math.inf), operands.number("max", math.inf)
+    low, high = (
+        default if (bound := operands.static(position)) is None else float(bound.item())
+        for position, default in ((1, -math.inf), (2, math.inf))
+    )
+    return low, high
+
+
+def clip(operands: Operands) -> Function:
+    """Clip to [min, max]; a bound left out does not bind."""
+    low, high = clip_limits(operands)
     # Where max lies below min, ONNX takes max.
     return lambda x: torch.clamp(torch.clamp(x, min=low), max=high)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from nmcheck.reports.bounds_domain import NORMS
 from nmcheck.reports.html.svg import Scale, drawing, joined, line, path, tag, text
 from nmcheck.reports.numbers import significant
 from nmcheck.results.bounds import BoundsEntry, LayerBounds
@@ -14,7 +15,7 @@ from nmcheck.results.gate import GateCheck
 from nmcheck.results.moments import LayerGain, MomentEntry
 
 WIDTH = 480.0
-_LEFT, _RIGHT, _BOTTOM = 52.0, 12.0, 34.0
+_LEFT, _RIGHT, _BOTTOM = 60.0, 12.0, 42.0
 COLORS = ("one", "two", "three")
 """Classes of the style sheet, for series side by side."""
 
@@ -51,7 +52,7 @@ def tightness(entries: Sequence[MomentEntry], statistic: str) -> Markup:
         for entry in entries
     ]
     top = max((value + (error or 0.0) for row in rows for value, error in row if value is not None), default=1.0)
-    height, classes = 230.0, len(entries[0].per_class)
+    height, classes = 238.0, len(entries[0].per_class)
     y = Scale(0.0, top * 1.08, height - _BOTTOM, 10.0)
     step = (WIDTH - _LEFT - _RIGHT) / classes
     bar = min(22.0, 0.7 * step / len(rows))
@@ -79,11 +80,11 @@ def tightness(entries: Sequence[MomentEntry], statistic: str) -> Markup:
                 parts.append(line(middle, y(max(0.0, value - error)), middle, y(value + error), "whisker"))
     every = max(1, math.ceil(classes / 20))
     parts += [
-        text(_LEFT + (position + 0.5) * step, height - 16, one.class_, anchor="middle")
+        text(_LEFT + (position + 0.5) * step, height - 24, one.class_, anchor="middle")
         for position, one in enumerate(entries[0].per_class)
         if position % every == 0
     ]
-    parts.append(text((WIDTH + _LEFT) / 2, height - 2, "class", anchor="middle", class_="quiet"))
+    parts.append(text((WIDTH + _LEFT) / 2, height - 5, "class", anchor="middle", class_="quiet"))
     worst = max(((v, one.class_) for one, (v, _) in zip(entries[0].per_class, rows[0], strict=True) if v is not None))
     said = f"E_r of the {statistic} per class; {entries[0].engine} is worst in class {worst[1]} with {worst[0]:.3g}"
     return drawing(WIDTH, height, parts, said)
@@ -96,7 +97,7 @@ def accuracy_curves(entry: BoundsEntry, epsilons: Sequence[float]) -> Markup:
     lower = sorted(one.lower or 0.0 for one in correct)
     upper = sorted(one.upper for one in correct if one.upper is not None)
     reach = max([*lower[-1:], *upper[-1:], *epsilons, 1e-12]) * 1.08
-    height = 250.0
+    height = 258.0
     x, y = Scale(0.0, reach, _LEFT, WIDTH - _RIGHT), Scale(0.0, 1.0, height - _BOTTOM, 12.0)
     parts = _grid(y, height, percent=True)
     for tick in x.ticks(6):
@@ -108,9 +109,9 @@ def accuracy_curves(entry: BoundsEntry, epsilons: Sequence[float]) -> Markup:
     if upper:
         attacked = _steps(upper, len(correct), total, reach)
         parts.append(path([(x(a), y(b)) for a, b in attacked], "curve two dashed"))
-    norm = "L2" if entry.norm == "l2" else "Linf"
+    norm = NORMS[entry.norm]
     label = f"{norm} norm of the change, pixels of 0 to 1"
-    parts.append(text((WIDTH + _LEFT) / 2, height - 2, label, anchor="middle", class_="quiet"))
+    parts.append(text((WIDTH + _LEFT) / 2, height - 5, label, anchor="middle", class_="quiet"))
     said = (
         f"Accuracy after changes of {norm} norm up to {reach:.3g}: {len(correct)} of {total} images right without any"
     )
@@ -135,13 +136,13 @@ def _lollipops(rows: Sequence[tuple[str, float | None]], label: str, color: str)
     # Whole decades, so that there are at least two ticks.
     low, high = 10.0 ** math.floor(math.log10(low) - 1e-9), 10.0 ** math.ceil(math.log10(high) + 1e-9)
     names, row_height = 180.0, 24.0
-    height = row_height * len(rows) + 42.0
+    height = row_height * len(rows) + 50.0
     x = Scale(low, high, names, WIDTH - 52.0, log=True)
     parts = []
     for tick in x.ticks(6):
         parts += [
-            line(x(tick), 4, x(tick), height - 36, "grid"),
-            text(x(tick), height - 20, f"{tick:g}", anchor="middle"),
+            line(x(tick), 4, x(tick), height - 42, "grid"),
+            text(x(tick), height - 25, f"{tick:g}", anchor="middle"),
         ]
     for position, (name, value) in enumerate(rows):
         y = 16.0 + position * row_height
@@ -161,7 +162,7 @@ def _lollipops(rows: Sequence[tuple[str, float | None]], label: str, color: str)
             ),
             text(x(value) + 10, y + 4, significant(value, 3)),
         ]
-    parts.append(text(WIDTH - 8, height - 3, f"{label}, log scale", anchor="end", class_="quiet"))
+    parts.append(text(WIDTH - 8, height - 6, f"{label}, log scale", anchor="end", class_="quiet"))
     least = min(((v, name) for name, v in rows if v), default=(0.0, "none"))
     return drawing(WIDTH, height, parts, f"{label}, for {len(rows)} layers; least {least[0]:.3g} at {least[1]}")
 
@@ -188,7 +189,7 @@ def _grid(y: Scale, height: float, *, percent: bool = False) -> list[Markup]:
 
 
 def _tick(place: float, height: float, value: float) -> Markup:
-    return text(place, height - 18, f"{value:g}", anchor="middle")
+    return text(place, height - 24, f"{value:g}", anchor="middle")
 
 
 def _clipped(name: str, most: int) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from rich.console import RenderableType
 
+from nmcheck.reports.blocks import Facts, Grid, Words, blocks
+from nmcheck.reports.bounds_domain import NORMS
 from nmcheck.reports.gate_words import measured, state, threshold, waiver_sentence
 from nmcheck.reports.html import charts
 from nmcheck.reports.html.network import network_drawings
+from nmcheck.reports.html.svg import tag
+from nmcheck.reports.html.template import page
 from nmcheck.reports.numbers import percent
 from nmcheck.results.bounds import BoundsEntry
 from nmcheck.results.flips import SampledFlips
@@ -43,35 +47,51 @@ class Chart:
     text: str
 
 
-def to_html(report: Report, pictures: Sequence[PicturedImage] = ()) -> str:
+def to_html(report: Report, pictures: Sequence[PicturedImage] = (), parts: Iterable[RenderableType] = ()) -> str:
     """One HTML document without scripts that asks for no other file.
 
     Args:
-        report: a gate's or an analysis's.
+        report: a gate's, an analysis's or that of ``nmcheck bounds``.
         pictures: the worst images; none leaves their section out.
+        parts: tables to show below the pictures, the frame on top first, as for ``layout.text_of``; none for a gate.
     """
-    environment = Environment(
-        loader=PackageLoader("nmcheck.reports.html", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    style, _, _ = environment.loader.get_source(environment, "style.css")  # pyright: ignore[reportOptionalMemberAccess]
-    data = report.data
-    return environment.get_template("page.html.j2").render(
+    tables = list(blocks(parts))
+    on_top = next((one.rows for one in tables if isinstance(one, Facts)), None)
+    # Warnings and notes have their places on the page.
+    said = {*(f"Warning: {text}" for text in report.warnings), *(f"Note: {text}" for text in report.notes)}
+    return page(
+        "page.html.j2",
+        f"nmcheck {f'gate: {report.gate.verdict}' if report.gate else 'report'} · {report.model.path}",
         report=report,
         gate=report.gate,
-        style=Markup(style),
-        accuracy=None if data.accuracy is None else percent(data.accuracy, data.samples),
+        facts=_facts(report) if on_top is None else on_top[1:],
         checks=[] if report.gate is None else _checks(report.gate),
         charts=[*_curves(report), *_tightness(report), *_layers(report)],
         network=network_drawings(report),
         confusion=[_confusion(one) for one in report.flips],
         pictures=pictures,
+        tables=[one for one in tables if isinstance(one, Grid) or (isinstance(one, Words) and one.text not in said)],
         marks=MARKS,
+        norms=NORMS,
     )
+
+
+def _facts(report: Report) -> list[tuple[str, object]]:
+    data = report.data
+    accuracy = data.accuracy_reason if data.accuracy is None else percent(data.accuracy, data.samples)
+    rows: list[tuple[str, object]] = [
+        ("data", f"{data.name}: {data.selection}"),
+        ("accuracy", accuracy),
+        ("scale", data.scale),
+        ("seed", report.seed),
+        ("model", tag("code", report.model.fingerprint[:16])),
+        ("images", tag("code", data.sha256[:16])),
+    ]
+    if report.gate is not None and report.gate.baseline is not None:
+        baseline = report.gate.baseline
+        drop = f", drop of at most {100 * baseline.max_drop:g} %"
+        rows.append(("baseline", tag("code", baseline.fingerprint[:16]) + drop))
+    return rows
 
 
 def _checks(gate: GateEntry) -> list[dict[str, Any]]:
@@ -102,7 +122,7 @@ def _curves(report: Report) -> list[Chart]:
         none = "" if attacked else " No attack was run, so nothing is known from above."
         found.append(
             Chart(
-                f"Accuracy against changes, {'L2' if entry.norm == 'l2' else 'Linf'}",
+                f"Accuracy against changes, {NORMS[entry.norm]}",
                 charts.accuracy_curves(entry, epsilons),
                 charts.legend(names),
                 f"Share of the {entry.samples} images that are classified as labelled and stay so. {entry.certificate}."

@@ -1,0 +1,117 @@
+"""Arguments and options that several commands share, as annotations."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nmcheck.cli.rendering import Format
+from nmcheck.errors import UsageError
+
+SCALES = (
+    "What the model expects, given pixels of 0 to 1: unit (the same), byte (0 to 255), or "
+    "mean=A[,B,C]:std=A[,B,C] for (pixel - mean) / std, one value or one per channel."
+)
+
+
+class Linearizer(StrEnum):
+    """``--linearizer``."""
+
+    TAYLOR = "taylor"
+    AVERAGED = "averaged"
+
+
+class Device(StrEnum):
+    """``--device``."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX classifier.", show_default=False)]
+
+Bank = Annotated[Path, typer.Argument(metavar="FILE", help="The bank.", show_default=False)]
+
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="SPEC",
+        help="Images to use: mnist (its 10,000 test images, in the package), mnist:train, fashion-mnist, "
+        "fashion-mnist:train (downloaded once), a .npz file (FILE.npz:train for its training part), a folder of "
+        "idx files, or a folder with one sub-folder of images per class.",
+        show_default=False,
+    ),
+]
+
+Scale = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SCALE",
+        help=f"{SCALES} Default: the model's metadata entry nmcheck.scale, else unit.",
+        show_default=False,
+    ),
+]
+
+ValueRange = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="LOW:HIGH",
+        help="The values of the data that mean black and white. Default: 0:255 for 8-bit images, else 0:1.",
+        show_default=False,
+    ),
+]
+
+Samples = Annotated[
+    int, typer.Option(metavar="N", help="Number of images to use, each class in proportion to its size.")
+]
+
+OutputFormat = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        metavar="table|json|markdown|html",
+        help="Tables for a person, JSON, Markdown, or one page that needs no network.",
+    ),
+]
+
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file instead of standard output."),
+]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no warnings on standard error.")]
+
+
+def parse_range(text: str | None) -> tuple[float, float] | None:
+    """``LOW:HIGH`` as two numbers; None stays None.
+
+    Raises:
+        UsageError: if it is no range.
+    """
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise UsageError(f"--range must be two numbers as LOW:HIGH, not '{text}'; try --range 0:255.") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(f"--range must go from a lower to a higher number, not '{text}'; try --range 0:255.")
+    return low, high
+
+
+def check_scale(text: str | None) -> None:
+    """Find a mistake in ``--scale`` before anything is read.
+
+    Raises:
+        UsageError: if it is no scale.
+    """
+    if text is not None:
+        from nmcheck.data.scale import parse_scale
+
+        parse_scale(text)
