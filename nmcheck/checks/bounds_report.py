@@ -72,7 +72,7 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
             )
         upper = torch.from_numpy(attacked.nearest.norms)
     with progress.stage("Certified radii", len(case.pixels)) as advance:
-        certified = certified_radii(case, options, upper, advance)
+        certified = certified_radii(case, options, upper, advance, box=options.pixel_box)
     layers = None
     if _has_layers(options):
         with progress.stage("Layers", None):

@@ -1,5 +1,6 @@
 """``nmcheck bounds``: certified radii below, adversarial examples above."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,16 @@ def test_every_radius_lies_below_every_example(options: BoundsOptions, norm: str
     assert certified == sorted(certified, reverse=True)
     assert attacked == sorted(attacked, reverse=True)
     assert all(low <= high for low, high in zip(certified, attacked, strict=True))
+
+
+@BOTH
+def test_no_radius_falls_where_a_box_leaves_fewer_changes(options: BoundsOptions, norm: str) -> None:
+    free, boxed = (
+        entry_of(replace(options, norm=norm, box=box, method="crown", attacks=(), samples=8)) for box in (False, True)
+    )
+    pairs = list(zip(free.per_sample, boxed.per_sample, strict=True))
+    assert all((inside.lower or math.inf) >= (outside.lower or math.inf) for outside, inside in pairs)
+    assert any((inside.lower or math.inf) > 1.01 * (outside.lower or math.inf) for outside, inside in pairs)
 
 
 def test_without_an_attack_there_is_no_upper_bound_and_a_reason(options: BoundsOptions) -> None:
