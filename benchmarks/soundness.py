@@ -1,8 +1,8 @@
 """Does any certified radius exceed what is possible?
 
-For every model of ``sample_models`` and every MNIST and CIFAR-10 model of the shared collection (../shared/models, where
-that exists), in L2 and Linf: certified radii by ``lipschitz`` for 200 images and by ``crown`` for 20, all of the images,
-misclassified ones too. A case is one (model, method, norm, image). It is violated
+For every model of ``sample_models`` and every MNIST and CIFAR-10 model of the shared collection (../shared/models),
+in L2 and Linf: certified radii by ``lipschitz`` for 200 images and by ``crown`` for 20, those of wrongly
+classified images too. A case is one (model, method, norm, image). It is violated
 
 - if the certified radius exceeds the norm of an adversarial example that FGS, DeepFool or DDN found and onnxruntime
   confirmed on the file ("above"), or
