@@ -5,7 +5,7 @@
 ``published`` is what the thesis prints, ``ours`` the same experiment with its own formulas and attack: the deviation is
 the L2 norm of the change that fast gradient sign finds, with the gradient of the softmax loss and the least step by
 bisection (Algorithm 2.1, with the search mended so that it ends and tests what it returns), less the theoretical bound;
-epsilon goes up to M, half the samples' interval in Tables 3.1 and 4.2. Algorithm 2.1 as printed returns M where it fails.
+epsilon goes up to M, half the samples' interval in Tables 3.1 and 4.2 (Algorithm 2.1 as printed returns M if it fails).
 Its networks, data splits and seeds are not known, so figures agree in size at best. Lines marked "erratum" correct the
 experiment as docs/errata.md says: the exact distance instead of FGS for linear classifiers, the true bound on tanh''
 (Table 4.1 prints half of it), DDN instead of FGS as the nearest change known, the certified bound instead of Theorem
