@@ -83,8 +83,8 @@ def _words(found: Comparison) -> str:
     )
     return (
         "All models saw the same images. Common images are those that every model classifies correctly; only on them "
-        "are the radii of different models about the same things. Accuracy from .. to: certified, and not refuted by an "
-        "attack." + noise
+        "are the radii of different models about the same things. Accuracy from .. to: certified, and not refuted by "
+        "an attack." + noise
     )
 
 
