@@ -44,9 +44,8 @@ def show(entry: BoundsEntry, skip: tuple[str, ...] = ()) -> None:
             seconds = attack.seconds_per_sample or 0.0
             print(f"{'attack ' + name:22s} {attack.mean:12.4g} {attack.mean / best:10.3g} {seconds:9.4f} {count:7d}")
     error = np.std(ratios, ddof=1) / len(ratios) ** 0.5
-    print(
-        f"{'best attack':22s} {best:12.4g} {1:10.3g} {'':9s} {count:7d}   lower / upper {np.mean(ratios):.4f} ± {error:.4f}"
-    )
+    print(f"{'best attack':22s} {best:12.4g} {1:10.3g} {'':9s} {count:7d}")
+    print(f"  mean of lower / upper {np.mean(ratios):.4f} ± {error:.4f}")
     for point in entry.accuracy:
         shares = f"certified {100 * point.certified:.1f} %, attacked {100 * point.attacked:.1f} %"
         print(f"  accuracy at {point.epsilon:g}: {shares}", flush=True)

@@ -63,7 +63,7 @@ def accuracy(case: Case) -> float:
     right = 0
     for rows in np.array_split(np.arange(len(data)), 50):
         logits = session.run(data.pixels(rows).reshape(len(rows), *shape))
-        right += int((logits.argmax(axis=1) == data.labels[rows]).sum())
+        right += int((logits.reshape(len(rows), -1).argmax(axis=1) == data.labels[rows]).sum())
     return right / len(data)
 
 
