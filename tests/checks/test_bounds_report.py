@@ -74,6 +74,22 @@ def test_without_an_attack_there_is_no_upper_bound_and_a_reason(options: BoundsO
     assert "no attack was run" in to_bounds_table(report, 120)
 
 
+def test_the_layers_and_the_iterative_perturbation_are_reported_where_asked_for(options: BoundsOptions) -> None:
+    plain = entry_of(replace(options, attacks=(), method="lipschitz"))
+    assert (plain.layer_attacks, plain.iterated) == ((), ())
+    entry = entry_of(replace(options, attacks=(), method="lipschitz", layerwise=True, iterated=3))
+    assert [row.node for row in entry.layer_attacks] == [row.node for row in entry.layers]
+    for row in entry.layer_attacks:
+        assert row.images >= 4
+        assert row.certified_above == 0
+        assert 0 < (row.kappa_certified or 0) <= (row.kappa_attacked or 0)
+    # Theorem 3.6 is an equality at the last layer.
+    last = entry.layer_attacks[-1]
+    assert last.kappa_attacked == pytest.approx(last.kappa_published, rel=0.02)
+    assert [step.step for step in entry.iterated] == [1, 2, 3]
+    assert "Iterative perturbation" in to_bounds_table(bounds(replace(options, attacks=(), iterated=1)), 120)
+
+
 def test_open_questions_are_written_for_verifiers_and_examples_for_people(
     options: BoundsOptions, tmp_path: Path
 ) -> None:
@@ -96,6 +112,9 @@ def test_open_questions_are_written_for_verifiers_and_examples_for_people(
         ({"vnnlib": Path("x")}, "--vnnlib needs --norm inf"),
         ({"epsilons": (0.0,)}, "--epsilon must be a positive number"),
         ({"optimize": -1}, "--optimize must not be negative"),
+        ({"iterated": -1}, "--iterated must not be negative"),
+        ({"layerwise": True, "norm": "inf"}, "--layerwise needs --norm 2 without --box"),
+        ({"layerwise": True, "box": True}, "--layerwise needs --norm 2 without --box"),
     ],
 )
 def test_impossible_options_are_refused(options: BoundsOptions, changes: dict[str, object], message: str) -> None:
