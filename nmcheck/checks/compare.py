@@ -26,6 +26,8 @@ from nmcheck.results.comparison import ComparedFlips, ComparedModel, Comparison
 NO_EXAMPLE = "no adversarial example of a correctly classified image is known"
 NO_COMMON = "no image is classified correctly, with a finite certified radius, by every model"
 ONE_IMAGE = "a standard error needs two images that every model classifies correctly"
+_TOGETHER = 64
+"""Noisy images that are run at a time."""
 NO_RADIUS = "no method that was run certifies a radius"
 
 
@@ -99,15 +101,18 @@ def _flips(case: Case, options: CompareOptions, level: int, advance: Callable[[i
     """Plain sampling in float32: the noise is made in the layout of the data, so that every model sees the same."""
     sigma, graph = options.sigmas[level], case.graph
     stored = case.dataset.pixels(case.positions[:1]).shape[1:]
-    predicted = case.predicted.cpu().numpy()
+    predicted = case.predicted.cpu()
     counts: list[tuple[int, int]] = []
     for row, position in enumerate(case.positions):
         pick = np.random.default_rng(noise_seed(options.seed, Purpose.COMPARISON, int(position), level))
         drawn = sigma * pick.standard_normal((options.draws, *stored))
         noise = to_model_layout(drawn, graph.shapes[graph.input], graph.batch_axis)
-        noisy = torch.from_numpy((case.pixels[row] + noise).astype(np.float32)).to(case.device)
-        classes = case.single(noisy).argmax(dim=1).cpu().numpy()
-        counts.append((int((classes != predicted[row]).sum()), options.draws))
+        noisy = torch.from_numpy((case.pixels[row] + noise).astype(np.float32))
+        flips = sum(
+            int((case.single(part.to(case.device)).argmax(dim=1).cpu() != predicted[row]).sum())
+            for part in noisy.split(_TOGETHER)
+        )
+        counts.append((flips, options.draws))
         advance(1)
     found = pooled_clopper_pearson(counts)
     return ComparedFlips(
