@@ -30,8 +30,9 @@ from nmcheck.bounds.relaxation.prepared import PreparedElementwise
 from nmcheck.bounds.relaxation.relaxation import Relaxation, Relaxed
 from nmcheck.bounds.relaxation.substitution import Owner
 
-MOST_UNITS = 2048
-"""Of the layer: its Gram matrix is kept, and matrices of as many rows as units are unstable are diagonalized."""
+MOST_UNITS = 512
+"""Of the layer: a matrix with as many rows as units are bent is diagonalized for every class that is looked at."""
+_FLOAT64 = 8
 _BENDS = (0.3, 0.7)
 """Choices of q, over the half width of the unit's interval."""
 _MULTIPLIERS = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
@@ -69,7 +70,13 @@ class QuadraticLayer:
         if not isinstance(step, PreparedElementwise) or not relaxation.is_affine(step.inputs[0]):
             return None
         shape = relaxation.network.shapes[step.inputs[0]]
-        if math.prod(shape) > MOST_UNITS or not _is_relu(step, shape) or not relaxation.separates(position):
+        units, inputs = math.prod(shape), math.prod(relaxation.network.shapes[relaxation.network.input])
+        if (
+            units > MOST_UNITS
+            or _FLOAT64 * units * inputs > relaxation.budget
+            or not _is_relu(step, shape)
+            or not relaxation.separates(position)
+        ):
             return None
         return cls(relaxation, position)
 
