@@ -123,11 +123,12 @@ def certified_radii(
     seconds = dict.fromkeys(stages, 0.0)
     parts: dict[str, list[Tensor]] = {name: [] for name in stages}
     for rows in torch.arange(len(images)).split(together):
-        best = known[rows]
+        free_of_box = best = known[rows]
         for name, radii in stages.items():
             since = time.perf_counter()
             above = None if upper is None else upper[rows]
-            best = radii.at(free.only(rows), best, above)
+            free_of_box = radii.at(free.only(rows), free_of_box, above)
+            best = torch.maximum(best, free_of_box)
             if inside is not None:
                 best = radii.at(inside.only(rows), best, above)
             seconds[name] += time.perf_counter() - since
