@@ -8,6 +8,7 @@ from nmcheck.results import (
     BoundsEntry,
     ClassChanges,
     IteratedStep,
+    LayerAttack,
     LayerBounds,
     RadiusEntry,
     SampleBounds,
@@ -126,7 +127,21 @@ def attacked_entry() -> BoundsEntry:
             step=3, images=0, mean_norm=None, mean_norm_reason="none was found", back=None, back_reason="none was found"
         ),
     )
+    layers = tuple(
+        LayerAttack(
+            node=row.node,
+            images=97,
+            kappa_attacked=1.9 + place,
+            kappa_certified=row.kappa_certified,
+            certified_above=0,
+            kappa_published=row.kappa_published,
+            kappa_published_reason=row.kappa_published_reason,
+            published_above=31 if row.op == "LRN" else 0,
+        )
+        for place, row in enumerate(entry.layers)
+    )
     attacks = {"fgs": replace(attack_entry(), mean=2.81, success_rate=0.98), "ddn": attack_entry(), "fgv": failed}
     return replace(
-        entry, box=(0.0, 1.0), attack=attacks, per_sample=tuple(found), accuracy=ACCURACY, iterated=steps
+        entry, box=(0.0, 1.0), attack=attacks, per_sample=tuple(found), accuracy=ACCURACY, iterated=steps,
+        layer_attacks=layers,
     )  # fmt: skip

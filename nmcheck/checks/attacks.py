@@ -199,14 +199,6 @@ def class_changes(
     return tuple(rows)
 
 
-def attacked_accuracy(
-    case: Case, attacked: AttackedImages, epsilons: Float64[np.ndarray, " levels"]
-) -> Float64[np.ndarray, " levels"]:
-    """Share of the images that are classified correctly and for which no example of at most that norm was found."""
-    correct = case.correct.cpu().numpy()
-    return np.array([float((correct & (attacked.nearest.norms > epsilon)).mean()) for epsilon in epsilons])
-
-
 def _check(case: Case, norm: NormName, box: Box | None, names: Sequence[str]) -> None:
     for name in names:
         if name not in ATTACKS[norm]:

@@ -36,6 +36,8 @@ class BoundsOptions:
         epsilons: norms at which certified and attacked accuracy are stated; None for the usual ones.
         save_adversarial: folder for the adversarial examples, or None.
         vnnlib: folder for the questions left open, for external verifiers, or None.
+        iterated: steps of the thesis's iterative perturbation; 0 for none.
+        layerwise: whether every layer's kappa is attacked, too; L2 without a box.
         memory: MiB that coefficients of the relaxation may take at a time.
         scale: what the model expects, given pixels in [0, 1].
         value_range: the range float images lie in, if not [0, 1].
@@ -56,6 +58,8 @@ class BoundsOptions:
     epsilons: tuple[float, ...] | None = None
     save_adversarial: Path | None = None
     vnnlib: Path | None = None
+    iterated: int = 0
+    layerwise: bool = False
     memory: int = MEMORY
     scale: str | None = None
     value_range: tuple[float, float] | None = None
@@ -74,6 +78,10 @@ class BoundsOptions:
         if self.memory < 1:
             raise UsageError(f"--memory must be at least 1 MiB, not {self.memory}; try --memory {MEMORY}.")
         self._check_attacks()
+        if self.iterated < 0:
+            raise UsageError(f"--iterated must not be negative, but is {self.iterated}; try --iterated 5.")
+        if self.layerwise and (self.norm != "2" or self.box):
+            raise UsageError("--layerwise needs --norm 2 without --box: kappa is a Euclidean norm at every layer.")
         if self.vnnlib is not None and self.norm != "inf":
             raise UsageError("--vnnlib needs --norm inf: VNN-LIB has no constraint on a Euclidean norm.")
         self.case_options()

@@ -21,6 +21,8 @@ from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.certified import Certified, certified_radii
 from nmcheck.checks.consistency import check_consistency
 from nmcheck.checks.graph_nodes import graph_nodes
+from nmcheck.checks.iterated import iterated_perturbation
+from nmcheck.checks.layer_attacks import attackable, layer_attacks
 from nmcheck.checks.noise import noise_entry
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.report_head import data_entry, model_entry
@@ -28,7 +30,7 @@ from nmcheck.checks.sample_bounds import End, certified_end, sample_bounds
 from nmcheck.checks.scales import scale_warnings
 from nmcheck.errors import UsageError
 from nmcheck.execute.session import ReferenceSession
-from nmcheck.results import BoundsEntry, RadiusEntry, Report, SampleBounds, ToolEntry
+from nmcheck.results import BoundsEntry, IteratedStep, LayerAttack, RadiusEntry, Report, SampleBounds, ToolEntry
 
 NO_MOMENTS = "nmcheck bounds computes none; nmcheck analyze does"
 NO_LAYERS = "The layer table and the published radii are L2 statements without a box."
@@ -74,11 +76,19 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
             )
         upper = torch.from_numpy(attacked.nearest.norms)
     with progress.stage("Certified radii", len(case.pixels)) as advance:
-        certified = certified_radii(case, options, upper, advance)
+        certified = certified_radii(case, options, upper, advance, box=options.pixel_box)
     layers = None
     if _has_layers(options):
         with progress.stage("Layers", None):
             layers = timed_bounds(case)
+    attacks_on_layers: tuple[LayerAttack, ...] = ()
+    if options.layerwise and layers is not None:
+        with progress.stage("Attacks on layers", len(attackable(layers.found))) as advance:
+            attacks_on_layers = layer_attacks(case, layers.found, advance)
+    iterated: tuple[IteratedStep, ...] = ()
+    if options.iterated:
+        with progress.stage("Iterative perturbation", None):
+            iterated = iterated_perturbation(case, session, options.norm_name, options.pixel_box, options.iterated)
     samples = sample_bounds(case, _lower(certified, len(case.images)))
     if attacked is not None:
         samples = attacked.with_uppers(samples)
@@ -92,6 +102,8 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
         attack={} if attacked is None else attacked.entries,
         per_sample=samples,
         accuracy=accuracy_points(samples, options.levels),
+        iterated=iterated,
+        layer_attacks=attacks_on_layers,
     )
     if attacked is not None and options.save_adversarial is not None:
         save_adversarial(case, attacked, options.save_adversarial)

@@ -17,6 +17,7 @@ from nmcheck.bounds.pair_radius import PairRadii
 from nmcheck.bounds.relaxation.method import Choice, choose
 from nmcheck.bounds.relaxation.radius import THEOREMS, Images, RelaxedRadii
 from nmcheck.bounds.relaxation.relaxation import Relaxation
+from nmcheck.checks.adversarial import Box
 from nmcheck.checks.bounds_options import NORMS, BoundsOptions
 from nmcheck.checks.case import Case
 from nmcheck.errors import UnsupportedError
@@ -61,15 +62,24 @@ class Certified:
 
 
 def certified_radii(
-    case: Case, options: BoundsOptions, upper: Tensor | None, advance: Callable[[int], None]
+    case: Case,
+    options: BoundsOptions,
+    upper: Tensor | None,
+    advance: Callable[[int], None],
+    *,
+    box: Box | None,
 ) -> Certified:
     """Radii by ``lipschitz``, and by linear relaxation where that is asked for or affordable.
 
+    What holds without a box holds in one, and a line chosen for the smaller set can be the worse one for some image; so
+    in a box every relaxation is asked without it first, and a radius is the larger of the two.
+
     Args:
         case: the model and the images.
-        options: norm, box, method and memory.
+        options: norm, method and memory.
         upper: norms of adversarial examples, infinite where none is known; None without an attack.
         advance: told of every image finished.
+        box: range that changed pixels stay in, whatever ``options`` says; None for none.
 
     Raises:
         UnsupportedError: the method asked for does not apply; the message names the node.
@@ -102,8 +112,8 @@ def certified_radii(
     if relaxation is None or choice.method == "lipschitz":
         advance(len(images))
         return Certified(tuple(found), choice)
-    box = (0.0, 1.0) if options.box else None
-    asked = Images(images, program(images), norm, box)
+    free = Images(images, program(images), norm)
+    inside = None if box is None or not _holds(box, images) else Images(images, free.logits, norm, box)
     stages = {"crown-ibp": RelaxedRadii(relaxation, tighten=False)}
     if choice.method == "crown":
         stages["crown"] = RelaxedRadii(relaxation, tighten=True)
@@ -113,10 +123,14 @@ def certified_radii(
     seconds = dict.fromkeys(stages, 0.0)
     parts: dict[str, list[Tensor]] = {name: [] for name in stages}
     for rows in torch.arange(len(images)).split(together):
-        best = known[rows]
+        free_of_box = best = known[rows]
         for name, radii in stages.items():
             since = time.perf_counter()
-            best = radii.at(asked.only(rows), best, None if upper is None else upper[rows])
+            above = None if upper is None else upper[rows]
+            free_of_box = radii.at(free.only(rows), free_of_box, above)
+            best = torch.maximum(best, free_of_box)
+            if inside is not None:
+                best = radii.at(inside.only(rows), best, above)
             seconds[name] += time.perf_counter() - since
             parts[name].append(best.amin(dim=1))
         advance(len(rows))
@@ -125,6 +139,11 @@ def certified_radii(
         spent += seconds[name]
         found.append(MethodRadii(name, THEOREMS[name], torch.cat(parts[name]), None, spent))
     return Certified(tuple(found), choice)
+
+
+def _holds(box: Box, images: Tensor) -> bool:
+    """Whether the images lie in the box; the linear bounds go out from them."""
+    return box[0] <= float(images.min()) and float(images.max()) <= box[1]
 
 
 def _lipschitz(constants: LayerConstants, images: Tensor, norm: float) -> tuple[Tensor, str | None]:

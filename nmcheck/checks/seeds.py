@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     PILOT = 6
     GATE = 7
     PICTURES = 8
+    COMPARISON = 9
 
 
 def noise_seed(seed: int, purpose: Purpose, index: int, level: int) -> int:

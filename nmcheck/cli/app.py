@@ -19,6 +19,7 @@ from nmcheck.cli.analyze import analyze
 from nmcheck.cli.annotate import annotate
 from nmcheck.cli.bank import bank
 from nmcheck.cli.bounds import bounds
+from nmcheck.cli.compare import compare
 from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain, one_line
 from nmcheck.cli.gate import gate
 from nmcheck.cli.inspect import inspect
@@ -33,6 +34,7 @@ app.command()(annotate)
 app.command()(bounds)
 app.add_typer(bank)
 app.command()(gate)
+app.command()(compare)
 
 
 def _show_version(wanted: bool) -> bool:

@@ -106,6 +106,22 @@ def bounds(
             "grow by some percent, and take some N times as long; 10 is enough for most.",
         ),
     ] = 0,
+    iterated: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Apply FGS N times, each time to what it made of the images before (the thesis's iterative "
+            "perturbation).",
+        ),
+    ] = 0,
+    layerwise: Annotated[
+        bool,
+        typer.Option(
+            "--layerwise",
+            help="Attack the part of the network behind every layer, too, so that each layer's kappa is known from "
+            "above (--norm 2 without --box). Takes as long as an attack for every layer.",
+        ),
+    ] = False,
     memory: Annotated[
         int, typer.Option(metavar="MIB", help="Memory that the relaxation's coefficients may take at a time.")
     ] = 512,
@@ -136,6 +152,8 @@ def bounds(
         save_adversarial=save_adversarial,
         vnnlib=vnnlib,
         optimize=optimize,
+        iterated=iterated,
+        layerwise=layerwise,
         memory=memory,
         scale=scale,
         value_range=parse_range(value_range),

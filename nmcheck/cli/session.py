@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from nmcheck.checks.bank_build import BankPlan
     from nmcheck.checks.bank_options import BankOptions
     from nmcheck.checks.bounds_options import BoundsOptions
+    from nmcheck.checks.compare_options import CompareOptions
     from nmcheck.checks.gate.options import GateOptions
     from nmcheck.checks.gate.propose import Proposal
     from nmcheck.checks.gate.run import GateResult
     from nmcheck.checks.options import AnalyzeOptions
     from nmcheck.checks.progress import Progress
     from nmcheck.results.bank import BankInfo, BankVerification
+    from nmcheck.results.comparison import Comparison
     from nmcheck.results.inspection import Inspection
     from nmcheck.results.report import Report
 
 Analyze = Callable[["AnalyzeOptions", "Progress"], "Report"]
 Bounds = Callable[["BoundsOptions", "Progress"], "Report"]
+Compare = Callable[["CompareOptions", "Progress"], "Comparison"]
 Inspect = Callable[["Path"], "Inspection"]
 Viewers = Callable[[], tuple[EntryPoint, ...]]
 PlanBank = Callable[["BankOptions", "Progress"], "BankPlan"]
@@ -54,6 +57,15 @@ def _bounds(options: BoundsOptions, progress: Progress) -> Report:
 
     with np.errstate(all="ignore"):
         return bounds(options, progress)
+
+
+def _compare(options: CompareOptions, progress: Progress) -> Comparison:
+    import numpy as np
+
+    from nmcheck.checks.compare import compare
+
+    with np.errstate(all="ignore"):
+        return compare(options, progress)
 
 
 def _inspect(model: Path) -> Inspection:
@@ -125,6 +137,7 @@ class Session:
         debug: show the traceback of an error.
         analyze: the use case behind ``nmcheck analyze``.
         bounds: the use case behind ``nmcheck bounds``.
+        compare: the use case behind ``nmcheck compare``.
         inspect: the use case behind ``nmcheck inspect``.
         viewers: the viewers that ``nmcheck view`` can choose from.
         plan_bank: what ``nmcheck bank build`` does before it says what the bank costs.
@@ -139,6 +152,7 @@ class Session:
     debug: bool = False
     analyze: Analyze = _analyze
     bounds: Bounds = _bounds
+    compare: Compare = _compare
     inspect: Inspect = _inspect
     viewers: Viewers = installed_viewers
     plan_bank: PlanBank = _plan_bank

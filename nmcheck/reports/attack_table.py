@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import RenderableType
+from rich.markup import escape
 
 from nmcheck.reports.bounds_domain import domain
 from nmcheck.reports.layout import new_table, paragraph, reasons, settle
@@ -14,8 +15,9 @@ _MOST_CLASSES = 20
 
 
 def attack_tables(entry: BoundsEntry) -> list[RenderableType]:
-    """The attacks side by side, the classes they lead to, and the steps of the iterative perturbation."""
-    return [_attacks(entry), "", *_notes(entry), *_heat_map(entry), *_iterated(entry)]
+    """The attacks side by side, the classes they lead to, the iterative perturbation, and the attacks on layers."""
+    attacks = [_attacks(entry), "", *_notes(entry), *_heat_map(entry)] if entry.attack else []
+    return [*attacks, *_iterated(entry), *_layers(entry)]
 
 
 def _attacks(entry: BoundsEntry) -> RenderableType:
@@ -86,3 +88,34 @@ def _iterated(entry: BoundsEntry) -> list[RenderableType]:
         "again of the class predicted for the clean one."
     )
     return ["", settle(table, 0), "", *reasons(entry.iterated), paragraph(explanation)]
+
+
+def _layers(entry: BoundsEntry) -> list[RenderableType]:
+    if not entry.layer_attacks:
+        return []
+    table = new_table(
+        f"Kappa of each layer from both sides ({domain(entry)})",
+        "node",
+        "images",
+        "certified",
+        "attacked",
+        "certified\nabove",
+        "published,\nnot certified",
+        "published\nabove",
+    )
+    for row in entry.layer_attacks:
+        table.add_row(
+            escape(row.node),
+            f"{row.images:,}",
+            significant(row.kappa_certified),
+            significant(row.kappa_attacked),
+            f"{row.certified_above:,}",
+            significant(row.kappa_published),
+            f"{row.published_above:,}",
+        )
+    explanation = (
+        "Least norm of a change at the layer's input that can change the label: proven, found by DDN on the part of "
+        "the network behind the layer, and by the thesis's formula; means over the images DDN succeeded on. above: "
+        "images for which the bound exceeds the norm found, and so is refuted."
+    )
+    return ["", settle(table, 0), "", *reasons(entry.layer_attacks), paragraph(explanation)]

@@ -16,7 +16,8 @@ def bounds_tables(entry: BoundsEntry) -> list[RenderableType]:
     """The layers, the radii by method, what the published formulas are worth, and the attacks, if any were run."""
     layers = [_layers(entry), "", *_layer_notes(entry), ""] if entry.layers else []
     bounds = [*layers, _radii(entry), "", *_radius_notes(entry)]
-    return [*bounds, "", *attack_tables(entry)] if entry.attack else bounds
+    found = entry.attack or entry.iterated or entry.layer_attacks
+    return [*bounds, "", *attack_tables(entry)] if found else bounds
 
 
 def _layers(entry: BoundsEntry) -> RenderableType:

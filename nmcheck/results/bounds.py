@@ -51,6 +51,37 @@ class LayerBounds(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerAttack(Record):
+    """One layer's kappa from above, beside what is certified and published of the same images.
+
+    The part of the network behind the layer is attacked (DDN, in float64) from what the layer reads at the image.
+
+    Attributes:
+        node: unique name of the node.
+        images: images for which a change of the layer's input was found that alters the label.
+        kappa_attacked: mean norm of the least such change found; kappa is at most that.
+        kappa_attacked_reason: why there is none.
+        kappa_certified: mean certified kappa of the same images.
+        kappa_certified_reason: why there is none.
+        certified_above: images whose certified kappa exceeds the norm found: a proof that the bound is wrong.
+        kappa_published: mean of the thesis's kappa of the same images; not certified.
+        kappa_published_reason: why there is none.
+        published_above: images where that exceeds the norm found: a proof that the formula is.
+    """
+
+    node: str
+    images: int
+    kappa_attacked: float | None
+    kappa_attacked_reason: str | None = None
+    kappa_certified: float | None
+    kappa_certified_reason: str | None = None
+    certified_above: int
+    kappa_published: float | None
+    kappa_published_reason: str | None = None
+    published_above: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RadiusEntry(Record):
     """Radii of one method over the correctly classified images, in pixel units.
 
@@ -204,6 +235,7 @@ class BoundsEntry(Record):
         per_sample: one entry per image.
         accuracy: certified and attacked accuracy by epsilon; empty where none was asked for.
         iterated: the steps of the iterative perturbation; empty where it was not asked for.
+        layer_attacks: every layer's kappa from above, in the order of ``layers``; empty where it was not asked for.
     """
 
     norm: Literal["l2", "linf"]
@@ -217,3 +249,4 @@ class BoundsEntry(Record):
     per_sample: tuple[SampleBounds, ...]
     accuracy: tuple[AccuracyPoint, ...] = ()
     iterated: tuple[IteratedStep, ...] = ()
+    layer_attacks: tuple[LayerAttack, ...] = ()

@@ -1,5 +1,6 @@
 """``nmcheck bounds``: certified radii below, adversarial examples above."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,16 @@ def test_every_radius_lies_below_every_example(options: BoundsOptions, norm: str
     assert all(low <= high for low, high in zip(certified, attacked, strict=True))
 
 
+@BOTH
+def test_no_radius_falls_where_a_box_leaves_fewer_changes(options: BoundsOptions, norm: str) -> None:
+    free, boxed = (
+        entry_of(replace(options, norm=norm, box=box, method="crown", attacks=(), samples=8)) for box in (False, True)
+    )
+    pairs = list(zip(free.per_sample, boxed.per_sample, strict=True))
+    assert all((inside.lower or math.inf) >= (outside.lower or math.inf) for outside, inside in pairs)
+    assert any((inside.lower or math.inf) > 1.01 * (outside.lower or math.inf) for outside, inside in pairs)
+
+
 def test_without_an_attack_there_is_no_upper_bound_and_a_reason(options: BoundsOptions) -> None:
     report = bounds(replace(options, attacks=()))
     assert report.bounds is not None
@@ -55,8 +66,25 @@ def test_without_an_attack_there_is_no_upper_bound_and_a_reason(options: BoundsO
     assert {(one.upper, one.upper_reason) for one in report.bounds[0].per_sample} == {
         (None, "no attack was run, so no adversarial example is known")
     }
-    assert [(node.op, node.outputs) for node in report.graph] == [("Gemm", ("z",)), ("Relu", ("h",)), ("Gemm", ("y",))]
+    ops = [(node.op, node.outputs) for node in report.graph]
+    assert ops == [("Flatten", ("u",)), ("Gemm", ("z",)), ("Relu", ("h",)), ("Gemm", ("y",))]
     assert "no attack was run" in text_of(bounds_parts, report, 120)
+
+
+def test_the_layers_and_the_iterative_perturbation_are_reported_where_asked_for(options: BoundsOptions) -> None:
+    plain = entry_of(replace(options, attacks=(), method="lipschitz"))
+    assert (plain.layer_attacks, plain.iterated) == ((), ())
+    entry = entry_of(replace(options, attacks=(), method="lipschitz", layerwise=True, iterated=3))
+    assert [row.node for row in entry.layer_attacks] == [row.node for row in entry.layers]
+    for row in entry.layer_attacks:
+        assert row.images >= 4
+        assert row.certified_above == 0
+        assert 0 < (row.kappa_certified or 0) <= (row.kappa_attacked or 0)
+    # Theorem 3.6 is an equality at the last layer.
+    last = entry.layer_attacks[-1]
+    assert last.kappa_attacked == pytest.approx(last.kappa_published, rel=0.02)
+    assert [step.step for step in entry.iterated] == [1, 2, 3]
+    assert "Iterative perturbation" in text_of(bounds_parts, bounds(replace(options, attacks=(), iterated=1)), 120)
 
 
 def test_open_questions_are_written_for_verifiers_and_examples_for_people(
@@ -81,6 +109,9 @@ def test_open_questions_are_written_for_verifiers_and_examples_for_people(
         ({"vnnlib": Path("x")}, "--vnnlib needs --norm inf"),
         ({"epsilons": (0.0,)}, "--epsilon must be a positive number"),
         ({"optimize": -1}, "--optimize must not be negative"),
+        ({"iterated": -1}, "--iterated must not be negative"),
+        ({"layerwise": True, "norm": "inf"}, "--layerwise needs --norm 2 without --box"),
+        ({"layerwise": True, "box": True}, "--layerwise needs --norm 2 without --box"),
     ],
 )
 def test_impossible_options_are_refused(options: BoundsOptions, changes: dict[str, object], message: str) -> None:

@@ -10,6 +10,8 @@ from onnx import numpy_helper
 
 from nmcheck.checks.analyze import analyze
 from nmcheck.checks.bounds import timed_bounds
+from nmcheck.checks.bounds_options import BoundsOptions
+from nmcheck.checks.bounds_report import bounds
 from nmcheck.checks.case import open_case
 from nmcheck.checks.cut import choose_cut
 from nmcheck.checks.options import AnalyzeOptions
@@ -164,3 +166,43 @@ def test_lrn_is_found_in_torchs_default_export(sample_models: Path, name: str, c
         assert {key: node.attributes[key] for key in ("size", "alpha", "beta", "bias")} == pytest.approx(
             {"size": 5, "alpha": 1.0, "beta": 0.75, "bias": 1.0}
         )
+
+
+def in_products_and_sums(path: Path) -> onnx.ModelProto:
+    """Every Gemm as MatMul by the transposed weight and Add, as another exporter writes a dense layer."""
+    model = onnx.load(path)
+    graph = model.graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    nodes = []
+    for node in graph.node:
+        if node.op_type != "Gemm":
+            nodes.append(node)
+            continue
+        weight = tensors[node.input[1]]
+        if any(item.name == "transB" and item.i for item in node.attribute):
+            weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).T.copy(), weight.name))
+        product = f"{node.output[0]}_product"
+        nodes += [
+            onnx.helper.make_node("MatMul", [node.input[0], weight.name], [product], f"{node.name}_product"),
+            onnx.helper.make_node("Add", [product, node.input[2]], list(node.output), f"{node.name}_sum"),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    return model
+
+
+@pytest.mark.parametrize("norm", ["2", "inf"])
+@pytest.mark.parametrize("method", ["crown-ibp", "crown"])
+def test_another_export_of_a_network_has_the_same_radii(
+    sample_models: Path, tmp_path: Path, norm: str, method: str
+) -> None:
+    onnx.save(in_products_and_sums(sample_models / "mlp.onnx"), tmp_path / "other.onnx")
+    found = [
+        bounds(BoundsOptions(path, "mnist", norm=norm, method=method, samples=3, attacks=())).bounds
+        for path in (sample_models / "mlp.onnx", tmp_path / "other.onnx")
+    ]
+    one, other = ([sample.lower or 0.0 for sample in entries[0].per_sample] for entries in found if entries)
+    # As exact as the allowance for rounding that every certified radius is lessened by.
+    np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert min(one) > 0

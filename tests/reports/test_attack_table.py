@@ -39,6 +39,17 @@ def test_steps_of_the_iterative_perturbation():
     assert "none was found" in text
 
 
+def test_kappa_of_each_layer_from_both_sides():
+    text = drawn(made_up_bounds.attacked_entry())
+    rows = [line.split() for line in text.split("Kappa of each layer")[1].splitlines()]
+    assert ["node_LRN_7", "97", "0.0976", "3.90", "0", "41.2", "31"] in rows
+    assert ["node_relu_15", "97", "1.34", "6.90", "0", "–", "0"] in rows
+    assert "the thesis has no formula for this operator" in " ".join(text.split())
+    only = replace(made_up_bounds.attacked_entry(), attack={}, iterated=())
+    assert "Adversarial" not in drawn(only)
+    assert "Kappa of each layer" in drawn(only)
+
+
 def test_nothing_is_said_of_attacks_that_were_not_run():
     report = made_up_report.report()
     assert report.bounds

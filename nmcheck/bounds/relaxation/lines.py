@@ -136,8 +136,11 @@ def enclosure(
         upper_constant(points, values, upper) + allowance,
     )
     slack = 0.0 if increasing else allowance
-    around = _ROUNDING * (1 + values.abs().amax(dim=0)) if increasing else 0.0
-    return Enclosure(lines, values.amin(dim=0) - slack - around, values.amax(dim=0) + slack + around)
+    around = _ROUNDING * (1 + values.abs().amax(dim=0))
+    least, most = values.amin(dim=0), values.amax(dim=0)
+    # A piece that is zero is computed without rounding: what is never negative, as behind a ReLU, must stay so.
+    below = torch.where(least == 0, 0, around)
+    return Enclosure(lines, least - slack - below, most + slack + around)
 
 
 def second_lines(function: Callable[[Tensor], Tensor], points: Points, allowance: Bound, first: Lines) -> Lines:

@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nmcheck.bounds.relaxation.optimization import SlopeOptimizer
+from nmcheck.bounds.relaxation.quadratic import QuadraticLayer
 from nmcheck.bounds.relaxation.region import Region
-from nmcheck.bounds.relaxation.relaxation import Relaxation
+from nmcheck.bounds.relaxation.relaxation import Relaxation, Relaxed
 from nmcheck.bounds.relaxation.search import Search, search_radii
 from nmcheck.bounds.softmax_margin import predicted_class
 
@@ -18,7 +19,8 @@ THEOREMS = {
     "crown-ibp": "linear relaxation backward from the logits (CROWN-IBP), intervals from interval arithmetic, "
     "Lipschitz balls and exact dual norms",
     "crown": "linear relaxation backward from the logits and from every element whose interval matters (CROWN), "
-    "intersected with interval arithmetic, Lipschitz balls and exact dual norms",
+    "intersected with interval arithmetic, Lipschitz balls and exact dual norms; in L2 without a box a first layer of "
+    "ReLUs on an affine function of the input also by parabolas",
     "crown-optimized": "CROWN with lines optimized by gradient for every pair of classes (alpha-CROWN), each bound "
     "evaluated anew after the optimization",
 }
@@ -26,6 +28,8 @@ _INNER = 2
 """Of the steps of slope optimization, how many times fewer an element of an inner layer gets."""
 _FIRST = 1.5
 """The first radius tested, in terms of the one known."""
+_CLOSE = 1.6
+"""Classes whose reach is below that many times the nearest one's are looked at again, by quadratic bounds."""
 _ABSENT = 1e-3
 """The first radius tested where none is known, in terms of the image's norm."""
 
@@ -64,6 +68,7 @@ class RelaxedRadii:
         self._relaxation = relaxation
         self._tighten = tighten
         self._optimize = optimize
+        self._quadratic = QuadraticLayer.of(relaxation) if tighten else None
 
     def at(
         self,
@@ -104,9 +109,25 @@ class RelaxedRadii:
         bounds = self._relaxation.lower_bounds(relaxed, output, seeds, owner, optimizer)
         found = torch.full_like(images.logits[chosen], torch.inf)
         reach = region.reach_of(bounds.value, bounds.slope, owner)
+        if self._quadratic is not None and region.norm == 2 and region.box is None:
+            reach = self._bent(self._quadratic, relaxed, seeds, owner, reach)
         # Numbers that overflowed on the way prove nothing.
         found[owner, other] = torch.where(torch.isfinite(bounds.value), reach, 0)
         return found.nan_to_num(nan=0.0, posinf=torch.inf)
+
+    @staticmethod
+    def _bent(
+        layer: QuadraticLayer, relaxed: Relaxed, seeds: Tensor, owner: Tensor, reach: Float[Tensor, " specs"]
+    ) -> Float[Tensor, " specs"]:
+        """Reaches, those of each image's nearest classes by quadratic bounds where these are better."""
+        nearest = torch.full_like(relaxed.region.epsilon, torch.inf).scatter_reduce(0, owner, reach, "amin")
+        chosen = ((reach < _CLOSE * nearest.clamp(min=0)[owner]) | (reach <= 0)).nonzero().squeeze(1)
+        if not len(chosen):
+            return reach
+        better = layer.reach(relaxed, seeds[chosen], owner[chosen])
+        found = reach.clone()
+        found[chosen] = torch.where(better > 0, torch.maximum(reach[chosen], better), reach[chosen])
+        return found
 
 
 def margins(

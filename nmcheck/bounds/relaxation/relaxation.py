@@ -74,6 +74,21 @@ class Relaxed:
     substitutions: list[Substitution] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Descent:
+    """How far combinations of a value's elements have been expressed by earlier values.
+
+    Attributes:
+        coefficients: of the values reached, by name, (specs, *value).
+        constant: what is added, (specs,).
+        size: sum of the terms' magnitudes, by which rounding is allowed for.
+    """
+
+    coefficients: dict[str, Tensor]
+    constant: Float[Tensor, " specs"]
+    size: Float[Tensor, " specs"]
+
+
 Backward = Callable[[Relaxed, str, Tensor, Tensor], LinearBounds]
 """From a relaxed network, a value's name, combinations of its elements and their images to functions below them."""
 
@@ -188,13 +203,15 @@ class Relaxation:
                 found.append(position)
         return found
 
-    def substituted(self, relaxed: Relaxed, value: str, seeds: Tensor, owner: Owner) -> LinearBounds:
-        """The same for as many specs as fit in memory."""
+    def descended(
+        self, relaxed: Relaxed, value: str, seeds: Float[Tensor, "specs elements"], owner: Owner, until: int = 0
+    ) -> Descent:
+        """The combinations, expressed from below by the values that the steps from ``until`` on read."""
         count = len(seeds)
         coefficients = {value: seeds.reshape(count, *self.network.shapes[value])}
         size = self._total_size(seeds, relaxed.intervals[value], owner)
         constant = torch.zeros(count, dtype=seeds.dtype)
-        for position in range(self._writer.get(value, -1), -1, -1):
+        for position in range(self._writer.get(value, -1), until - 1, -1):
             step = self.steps[position]
             if not any(name in coefficients for name in step.outputs):
                 continue
@@ -206,12 +223,37 @@ class Relaxation:
             constant, size = constant + passed.constant, size + passed.size
             for name, part in zip(step.inputs, passed.coefficients, strict=True):
                 coefficients[name] = coefficients[name] + part if name in coefficients else part
+        return Descent(coefficients, constant, size)
+
+    def substituted(self, relaxed: Relaxed, value: str, seeds: Tensor, owner: Owner) -> LinearBounds:
+        """The same for as many specs as fit in memory."""
+        passed = self.descended(relaxed, value, seeds, owner)
         region = relaxed.region
-        slope = coefficients.get(self.network.input)
-        slope = seeds.new_zeros((count, region.centre[0].numel())) if slope is None else slope.flatten(1)
-        size = size + self._total_size(slope, relaxed.intervals[self.network.input], owner)
-        at_centre = constant + total(slope, region.centre, owner)
+        slope = passed.coefficients.get(self.network.input)
+        slope = seeds.new_zeros((len(seeds), region.centre[0].numel())) if slope is None else slope.flatten(1)
+        size = passed.size + self._total_size(slope, relaxed.intervals[self.network.input], owner)
+        at_centre = passed.constant + total(slope, region.centre, owner)
         return LinearBounds(at_centre - ROUNDING * size, slope, owner)
+
+    def is_affine(self, value: str) -> bool:
+        """Whether a value is an affine function of the input."""
+        return value in self._affine
+
+    def separates(self, position: int) -> bool:
+        """Whether everything that comes from the input to the logits goes through one step."""
+        moved = {self.network.input}
+        for place, step in enumerate(self.steps):
+            if place != position and not moved.isdisjoint(step.inputs):
+                moved.update(step.outputs)
+        return self.network.output not in moved
+
+    def affine_rows(self, value: str) -> Float[Tensor, "elements inputs"]:
+        """The matrix from the input to an affine value."""
+        elements = math.prod(self.network.shapes[value])
+        parts = [
+            self._affine_rows(value, places, elements) for places in torch.arange(elements).split(self.rows(value))
+        ]
+        return torch.cat(parts)
 
     @staticmethod
     def _total_size(coefficients: Tensor, interval: Interval, owner: Owner) -> Tensor:

@@ -34,17 +34,15 @@ def lipschitz(case: Case, norm: Norm, box: Box | None, epsilons: Sequence[float]
 
 
 def relaxed(case: Case, norm: Norm, box: Box | None, epsilons: Sequence[float], *, method: str) -> Lowers:
-    """Radii by linear relaxation (``checks.certified``), in L2 and Linf, within the pixels' box or without.
+    """Radii by linear relaxation (``checks.certified``), in L2 and Linf, within the policy's box or without.
 
     Raises:
         UnsupportedError: a layer has no linear bounds; the message names the node.
     """
     del epsilons
     norms = {name: option for option, name in NAMES.items()}
-    options = BoundsOptions(
-        Path(case.graph.model.path), case.dataset.name, norm=norms[norm], box=box is not None, method=method, attacks=()
-    )
-    best = certified_radii(case, options, None, lambda _images: None).methods[-1]
+    options = BoundsOptions(Path(case.graph.model.path), case.dataset.name, norm=norms[norm], method=method, attacks=())
+    best = certified_radii(case, options, None, lambda _images: None, box=box).methods[-1]
     radii = (None,) * len(case.images) if best.radii is None else tuple(float(radius) for radius in best.radii)
     return Lowers(best.method, radii, best.reason, best.theorem, RELAXATION_CERTIFICATE)
 

@@ -1,6 +1,7 @@
 """Lines of single functions against the functions themselves."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from bounds.relaxation.zoo import ELEMENTWISE, dense_between
 
 from nmcheck.bounds.relaxation.interval import Interval
-from nmcheck.bounds.relaxation.lines import hull_slope
+from nmcheck.bounds.relaxation.lines import enclosure, hull_slope, piecewise_linear_points
 from nmcheck.bounds.relaxation.preparation import prepare
 from nmcheck.bounds.relaxation.prepared import PreparedElementwise
 from nmcheck.bounds.relaxation.substitution import ElementwiseSubstitution
@@ -113,3 +114,20 @@ def test_hull_slope_against_all_pairs() -> None:
             if x[i] <= at <= x[j]
         ]
         assert math.isclose(max(heights)[1], slope[place].item(), rel_tol=1e-9)
+
+
+def test_the_range_allows_for_the_rounding_of_its_own_ends() -> None:
+    # 0.1 * 3 in float64 lies above the product of the numbers that 0.1 and 3 are there.
+    slope, ends_ = 0.1, [3.0, 3.0 + 2**-40]
+    low, high = (torch.full((1, 1), end, dtype=torch.float64) for end in ends_)
+    points = piecewise_linear_points(low, high, ())
+    found = enclosure(low, high, lambda x: slope * x, points, 0.0)
+    assert Fraction(slope * ends_[0]) > Fraction(slope) * Fraction(ends_[0])
+    assert Fraction(found.least.item()) <= Fraction(slope) * Fraction(ends_[0])
+    assert Fraction(found.most.item()) >= Fraction(slope) * Fraction(ends_[1])
+
+
+def test_what_a_relu_leaves_is_never_below_zero() -> None:
+    low, high = torch.full((1, 1), -2.0, dtype=torch.float64), torch.full((1, 1), 3.0, dtype=torch.float64)
+    found = enclosure(low, high, torch.relu, piecewise_linear_points(low, high, (0.0,)), 0.0)
+    assert found.least.item() == 0
