@@ -10,6 +10,8 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+pytest_plugins = ("browser",)
+
 install_import_hook("nmcheck", "beartype.beartype")
 # The suite runs one process a core; threads inside them would only wait for each other.
 torch.set_num_threads(1)

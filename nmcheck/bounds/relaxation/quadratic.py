@@ -147,7 +147,8 @@ class _Units:
         for multiplier in _MULTIPLIERS:
             weight_of_norm = spectrum[:, -1].clamp(min=0) + multiplier * step
             form = (square + (turned / (weight_of_norm.unsqueeze(1) - spectrum)).sum(dim=1)) / weight_of_norm
-            left = (value - form / 4) / weight_of_norm
+            # Where the two nearly cancel, what rounding makes of either is no longer small beside the difference.
+            left = (value - form / 4 - ROUNDING * (value.abs() + form)) / weight_of_norm
             radius = left.clamp(min=0).sqrt() * _SHAVED
             best = torch.maximum(best, torch.where(torch.isfinite(radius), radius, 0))
         return best
