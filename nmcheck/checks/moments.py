@@ -27,7 +27,8 @@ from nmcheck.linearize.steps import network_of
 from nmcheck.moments.diagonal import propagate_diagonal
 from nmcheck.moments.flips import gaussian_class_probabilities, gaussian_flip_probability
 from nmcheck.moments.gaussian import GaussianInput
-from nmcheck.moments.propagation.propagate import Propagated, propagate
+from nmcheck.moments.propagation.propagate import propagate
+from nmcheck.moments.propagation.propagated import Propagated
 from nmcheck.moments.reference import ReferenceMoments
 from nmcheck.steps import Network
 

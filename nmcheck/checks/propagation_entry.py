@@ -9,7 +9,7 @@ import torch
 
 from nmcheck.checks.case import Case
 from nmcheck.linearize.steps import linearized_reasons
-from nmcheck.moments.propagation.propagate import Propagated
+from nmcheck.moments.propagation.propagated import Propagated
 from nmcheck.moments.tightness import SampledMoments
 from nmcheck.results import LayerGain, LinearizedNode, PropagationEntry
 

@@ -16,8 +16,9 @@ from nmcheck.execute.program import Program
 from nmcheck.graph.load import load_graph
 from nmcheck.linearize.steps import network_of
 from nmcheck.moments.gaussian import GaussianInput
-from nmcheck.moments.propagation import propagate as module
-from nmcheck.moments.propagation.propagate import Propagated, propagate
+from nmcheck.moments.propagation import passes as module
+from nmcheck.moments.propagation.propagate import propagate
+from nmcheck.moments.propagation.propagated import Propagated
 from nmcheck.moments.propagation.value import Passed, Value
 from nmcheck.steps import Network, Step
 

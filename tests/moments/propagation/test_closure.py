@@ -103,6 +103,19 @@ def test_a_slope_that_is_too_small_is_found() -> None:
     assert float((slopes(-0.3, 512, 0.1) + 0.3).abs().mean()) < 0.06
 
 
+def test_a_slope_s_standard_error_is_that_of_repetitions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    found, errors = [], []
+    for _ in range(500):
+        g = torch.randn(256, 1, generator=generator, dtype=torch.float64)
+        rest = 0.4 * g + 0.3 * (g**2 - 1.0)
+        slope, error = slope_correction(g, rest - rest.mean(0), torch.eye(1, dtype=torch.float64))
+        found.append(slope)
+        errors.append(error)
+    spread = float(torch.stack(found).std())
+    assert float(torch.stack(errors).square().mean().sqrt()) == pytest.approx(spread, rel=0.15)
+
+
 def test_an_output_that_does_not_move_has_no_slope() -> None:
     g = torch.zeros(16, 2, dtype=torch.float64)
     g[:, 0] = torch.linspace(-1, 1, 16)

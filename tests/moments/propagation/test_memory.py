@@ -9,9 +9,10 @@ from models import mlp, node, weights
 from moments.propagation.networks import network_from, point, program_of, residual_images
 from onnx import NodeProto
 
+from nmcheck.errors import UsageError
 from nmcheck.linearize.steps import network_of
 from nmcheck.moments.gaussian import Factored, GaussianInput
-from nmcheck.moments.propagation import propagate as module
+from nmcheck.moments.propagation import passes as module
 from nmcheck.moments.propagation.memory import tangent_elements
 from nmcheck.moments.propagation.propagate import propagate, random_directions
 from nmcheck.moments.propagation.value import Passed, Value
@@ -98,3 +99,12 @@ def test_samples_count_with_their_linear_response(tmp_path: Path) -> None:
     steps = network("images", tmp_path)
     rows = [tangent_elements(steps, count, independent=False) for count in (10, 40)]
     assert tangent_elements(steps, 10, independent=False, samples=10) == rows[1] > rows[0]
+
+
+def test_pairs_that_would_not_fit_are_refused_with_the_figures(tmp_path: Path) -> None:
+    """A thousand outputs' derivatives in every value; samples tell the same in parts."""
+    steps = network_of(program_of(mlp((10, 400, 1000)), tmp_path))
+    x = GaussianInput(point(steps), 0.3)
+    with pytest.raises(UsageError, match=r"derivatives of all 1000 outputs .* \d+ MiB of 16; leave --second"):
+        propagate(steps, x, second_order=True, budget=2**24)
+    assert len(propagate(steps, x, samples=16, budget=2**24).mean) == 1000

@@ -11,7 +11,8 @@ from nmcheck.execute.program import Program
 from nmcheck.graph.load import load_graph
 from nmcheck.linearize.steps import network_of
 from nmcheck.moments.gaussian import GaussianInput
-from nmcheck.moments.propagation.propagate import pass_forward, propagate
+from nmcheck.moments.propagation.passes import pass_forward
+from nmcheck.moments.propagation.propagate import propagate
 from nmcheck.moments.propagation.surrogate import Surrogate
 from nmcheck.moments.propagation.tangents import of_pixels
 from nmcheck.steps import Network
