@@ -75,8 +75,8 @@ class Run:
         if needed > self._budget:
             raise UsageError(
                 f"second order needs the derivatives of all {outputs} outputs in every value at once, "
-                f"{needed / 2**20:,.0f} MiB of {self._budget / 2**20:,.0f}; leave --second-order out: samples then tell "
-                "the same part of the covariance."
+                f"{needed / 2**20:,.0f} MiB of {self._budget / 2**20:,.0f}; leave --second-order out: samples then "
+                "tell the same part of the covariance."
             )
         residuals: list[Residuals] = []
         output, passed = self._forward(residuals)
