@@ -124,13 +124,13 @@ def analyze(
     reference: Annotated[
         Reference,
         typer.Option(
-            help="How the reference is sampled: antithetic pairs with a linear control variate, or plain Monte Carlo."
+            help="How the reference is sampled: antithetic pairs with control variates, or plain Monte Carlo."
         ),
     ] = Reference.CONTROL_VARIATE,
     reference_samples: Annotated[
         int,
         typer.Option(metavar="N", help="Noise samples per image of the Monte Carlo reference; even, and at least 500."),
-    ] = 1000,
+    ] = 600,
     reference_error: Annotated[
         float | None,
         typer.Option(
