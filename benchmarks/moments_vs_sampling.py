@@ -89,7 +89,7 @@ class Bench:
         images = x.float().reshape(-1, *self.shape[1:])
         # Some files take a batch of one size only.
         batches = images.split(given.shape[0]) if isinstance(given.shape[0], int) else [images]
-        found = [self.session.run(None, {given.name: batch.numpy()})[0] for batch in batches]
+        found = [np.asarray(self.session.run(None, {given.name: batch.numpy()})[0]) for batch in batches]
         return torch.from_numpy(np.concatenate(found)).flatten(1)
 
     def forward_pass(self) -> float:
