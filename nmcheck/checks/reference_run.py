@@ -72,8 +72,9 @@ def reference_counts(
 
     The number asked for; or, with ``--reference-error``, what takes the floor of E_r (``moments.tightness.floor``), of
     mean and variance alike, down to it: a floor falls as one over the square root of the samples, and a pilot run of
-    500 an image tells where it starts. The pilot's noise is used for nothing else, because a count that depends on the
-    samples it is taken from biases their intervals.
+    500 an image tells where it starts. The pilot goes without bends, which would take a propagation an image, so where
+    they are used later the floor of the mean ends up lower than asked. Its noise is used for nothing else, because a
+    count that depends on the samples it is taken from biases their intervals.
 
     Raises:
         UsageError: more than ``MOST_SAMPLES`` would be needed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +9,13 @@ import typer
 
 from nmcheck.cli.output import check_writable
 from nmcheck.cli.parameters import (
+    ChangeNorm,
     Data,
+    Epsilons,
+    Memory,
+    Method,
     Model,
+    Norm,
     Output,
     OutputFormat,
     Quiet,
@@ -25,29 +29,11 @@ from nmcheck.cli.rendering import Format, show_report
 from nmcheck.cli.session import SESSION
 
 
-class Norm(StrEnum):
-    """``--norm``."""
-
-    L2 = "2"
-    LINF = "inf"
-
-
-class Method(StrEnum):
-    """``--method``."""
-
-    AUTO = "auto"
-    LIPSCHITZ = "lipschitz"
-    CROWN_IBP = "crown-ibp"
-    CROWN = "crown"
-
-
 def bounds(
     *,
     model: Model,
     data: Data,
-    norm: Annotated[
-        Norm, typer.Option(metavar="2|inf", help="The norm of a change: Euclidean, or the largest change of a pixel.")
-    ] = Norm.L2,
+    norm: ChangeNorm = Norm.L2,
     box: Annotated[
         bool,
         typer.Option("--box", help="Only changes that leave every pixel within 0 to 1 count. Radii grow by it."),
@@ -72,15 +58,7 @@ def bounds(
             show_default=False,
         ),
     ] = None,
-    epsilon: Annotated[
-        list[float] | None,
-        typer.Option(
-            metavar="E",
-            help="Norm at which certified and attacked accuracy are stated; may be given several times. Default: 0.1, "
-            "0.25, 0.5 and 1, or 0.01, 0.02, 0.05 and 0.1 for --norm inf.",
-            show_default=False,
-        ),
-    ] = None,
+    epsilon: Epsilons = None,
     save_adversarial: Annotated[
         Path | None,
         typer.Option(
@@ -122,9 +100,7 @@ def bounds(
             "above (--norm 2 without --box). Takes as long as an attack for every layer.",
         ),
     ] = False,
-    memory: Annotated[
-        int, typer.Option(metavar="MIB", help="Memory that the relaxation's coefficients may take at a time.")
-    ] = 512,
+    memory: Memory = 512,
     scale: Scale = None,
     value_range: ValueRange = None,
     output_format: OutputFormat = Format.TABLE,

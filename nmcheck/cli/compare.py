@@ -8,9 +8,21 @@ from typing import Annotated
 
 import typer
 
-from nmcheck.cli.bounds import Method, Norm
 from nmcheck.cli.output import check_writable
-from nmcheck.cli.parameters import Output, OutputFormat, Quiet, Samples, ValueRange, check_scale, parse_range
+from nmcheck.cli.parameters import (
+    ChangeNorm,
+    Epsilons,
+    Memory,
+    Method,
+    Norm,
+    Output,
+    OutputFormat,
+    Quiet,
+    Samples,
+    ValueRange,
+    check_scale,
+    parse_range,
+)
 from nmcheck.cli.rendering import Format, show
 from nmcheck.cli.session import SESSION
 
@@ -28,9 +40,7 @@ def compare(
             show_default=False,
         ),
     ],
-    norm: Annotated[
-        Norm, typer.Option(metavar="2|inf", help="The norm of a change: Euclidean, or the largest change of a pixel.")
-    ] = Norm.L2,
+    norm: ChangeNorm = Norm.L2,
     box: Annotated[
         bool, typer.Option("--box", help="Only changes that leave every pixel within 0 to 1 count.")
     ] = False,
@@ -50,15 +60,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    epsilon: Annotated[
-        list[float] | None,
-        typer.Option(
-            metavar="E",
-            help="Norm at which certified and attacked accuracy are stated; may be given several times. Default: 0.1, "
-            "0.25, 0.5 and 1, or 0.01, 0.02, 0.05 and 0.1 for --norm inf.",
-            show_default=False,
-        ),
-    ] = None,
+    epsilon: Epsilons = None,
     sigma: Annotated[
         list[float] | None,
         typer.Option(
@@ -68,9 +70,7 @@ def compare(
         ),
     ] = None,
     draws: Annotated[int, typer.Option(metavar="N", help="Noise samples an image and noise level.")] = 200,
-    memory: Annotated[
-        int, typer.Option(metavar="MIB", help="Memory that the relaxation's coefficients may take at a time.")
-    ] = 512,
+    memory: Memory = 512,
     scale: Annotated[
         list[str] | None,
         typer.Option(

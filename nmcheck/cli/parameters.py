@@ -33,6 +33,22 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Norm(StrEnum):
+    """``--norm``."""
+
+    L2 = "2"
+    LINF = "inf"
+
+
+class Method(StrEnum):
+    """``--method``."""
+
+    AUTO = "auto"
+    LIPSCHITZ = "lipschitz"
+    CROWN_IBP = "crown-ibp"
+    CROWN = "crown"
+
+
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX classifier.", show_default=False)]
 
 Bank = Annotated[Path, typer.Argument(metavar="FILE", help="The bank.", show_default=False)]
@@ -69,6 +85,24 @@ ValueRange = Annotated[
 
 Samples = Annotated[
     int, typer.Option(metavar="N", help="Number of images to use, each class in proportion to its size.")
+]
+
+ChangeNorm = Annotated[
+    Norm, typer.Option(metavar="2|inf", help="The norm of a change: Euclidean, or the largest change of a pixel.")
+]
+
+Epsilons = Annotated[
+    list[float] | None,
+    typer.Option(
+        metavar="E",
+        help="Norm at which certified and attacked accuracy are stated; may be given several times. Default: 0.1, "
+        "0.25, 0.5 and 1, or 0.01, 0.02, 0.05 and 0.1 for --norm inf.",
+        show_default=False,
+    ),
+]
+
+Memory = Annotated[
+    int, typer.Option(metavar="MIB", help="Memory that the relaxation's coefficients may take at a time.")
 ]
 
 OutputFormat = Annotated[

@@ -56,6 +56,16 @@ def test_more_samples_take_a_deep_network_s_mean_to_the_truth(tmp_path: Path) ->
     assert corrected < 0.025
 
 
+def test_the_stated_error_of_the_samples_mean_is_that_of_repetitions(tmp_path: Path) -> None:
+    """Where the bias is large, the correction is all but the samples' own mean."""
+    network = network_of(deep(4, tmp_path))
+    runs = [propagate(network, X, samples=2000, seed=seed) for seed in range(60)]
+    spread = torch.stack([run.mean for run in runs]).std(0)
+    stated = torch.stack([run.correction_error for run in runs]).square().mean(0).sqrt()
+    # 60 repetitions know a standard deviation to 9 %; three of these.
+    assert ((stated / spread - 1).abs() < 0.28).all()
+
+
 def shrunk(bias: float, samples: int) -> Tensor:
     """Mean square error of the correction over that of the shift as it is, over 4,000 repetitions."""
     generator = torch.Generator().manual_seed(0)
