@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+import torch
 
 from nmcheck.affine import AffineMap, AffineReluAffine
 from nmcheck.checks.case import Case
@@ -46,6 +47,8 @@ class BankEngine:
         start = time.perf_counter()
         self._nearest, self._distance = server.match(case.pixels.reshape(len(case.pixels), -1))
         self._seconds_to_match = (time.perf_counter() - start) / len(case.pixels)
+        # 1e-7 of the pairs is nothing beside the 2^-11 that float16 leaves of their correlations.
+        self._pairs = torch.float32 if server.header.storage.dtype == "float16" else torch.float64
         self._row = -1
         self._model: ServedModel | None = None
         self._seconds = 0.0
@@ -58,7 +61,7 @@ class BankEngine:
             self._row = row
             self._seconds = time.perf_counter() - start + self._seconds_to_match
         start = time.perf_counter()
-        found = _moments(self._model, x, self._case.device)
+        found = _moments(self._model, x, self._case.device, self._pairs)
         return found, time.perf_counter() - start + self._seconds
 
     def forget(self) -> None:
@@ -103,14 +106,14 @@ class BankEngine:
         return float(self._server.points.reach.max())
 
 
-def _moments(model: ServedModel, x: GaussianInput, device: str) -> LogitMoments:
+def _moments(model: ServedModel, x: GaussianInput, device: str, pairs: torch.dtype) -> LogitMoments:
     mean = x.mean.cpu()
     if isinstance(x.structure, Isotropic):
         skip = None
         if model.skip is not None and model.cross is not None:
             skip = SkipSummary(model.skip @ mean, model.skip @ model.skip.mT, model.cross)
         summary = Summary(model.units, model.inner.gram, model.outer, skip)
-        covariance = summary_covariance(summary, float(x.sigma))
+        covariance = summary_covariance(summary, float(x.sigma), pairs=pairs)
         found = LogitMoments(summary_mean(summary, float(x.sigma)), covariance.diagonal(), covariance)
     else:
         matrix = model.inner.matrix

@@ -29,10 +29,10 @@ from nmcheck.moments.relu import deviation, relu_gate, relu_variance, standardiz
 _Excess = Callable[[Tensor, Tensor, Tensor], Tensor]
 _Units = tuple[Tensor, Tensor, Tensor]  # m1, n2 = sign(rho) m2 and r = |rho| of every pair
 
-# (largest r, nodes): few nodes that keep 1e-12 in float64 (worst: 9.2e-13 at r = 0.72, m1 = -m2 = 1.4). Above the last
-# r the endpoint form takes over.
-_FLOAT64_TIERS = ((0.72, 8), (0.95, 16), (0.99, 24), (0.9998, 48))
-_FLOAT32_NODES = 16
+# (largest r, nodes): few nodes that keep 1e-12 in float64 (worst: 9.5e-13 at r = 0.72, m1 = -m2 = 1.4). Above the last
+# r the endpoint form takes over. In float32 1e-8 is enough up to the last tier, which keeps 1.4e-7 at r = 1.
+_FLOAT64_TIERS = ((0.45, 6), (0.72, 8), (0.95, 16), (0.99, 24), (0.9998, 48))
+_FLOAT32_TIERS = ((0.35, 3), (0.65, 5), (1.0, 16))
 # Panels of the endpoint form, as fractions of its range: the integrand's scale shrinks with |a - b| towards u = 0.
 _ENDPOINT_PANELS = ((1 / 3, 1.0), (1 / 9, 1 / 3), (1 / 27, 1 / 9), (1 / 81, 1 / 27), (0.0, 1 / 81))
 _ENDPOINT_NODES = 12
@@ -104,8 +104,9 @@ def relu_covariance(mean: Float[Tensor, " p"], covariance: Float[Tensor, "p p"])
         block = covariance[rows[:, None], columns]
         i, j = torch.nonzero(torch.triu(block != 0, diagonal=1), as_tuple=True)
         value, i, j = block[i, j], rows[i], columns[j]
-        scale = sd[i] * sd[j]
-        excess = scale * _excess(m[i], m[j], (value / scale).clamp(-1.0, 1.0))
+        m_i, m_j, sd_i, sd_j = (of.index_select(0, which) for of in (m, sd) for which in (i, j))
+        scale = sd_i * sd_j
+        excess = scale * _excess(m_i, m_j, (value / scale).clamp(-1.0, 1.0))
         pair = value * gate[i] * gate[j] + excess
         result[i, j] = pair
         result[j, i] = pair
@@ -116,15 +117,14 @@ def _excess(m1: Float[Tensor, " k"], m2: Float[Tensor, " k"], rho: Float[Tensor,
     """E(m1, m2, rho) = K - rho Phi(m1) Phi(m2), by the quadrature that each |rho| needs."""
     r = rho.abs()
     units = (m1, torch.where(rho < 0, -m2, m2), r)
-    if rho.dtype == torch.float32:
-        return _chunked(partial(_from_zero, nodes=_FLOAT32_NODES), units)
     result = torch.zeros_like(r)
     below = 0.0
-    for largest, nodes in _FLOAT64_TIERS:
+    for largest, nodes in _FLOAT32_TIERS if rho.dtype == torch.float32 else _FLOAT64_TIERS:
         # r = 0 has no excess, so the first tier need not hold it.
         _fill(result, (r > below) & (r <= largest), partial(_from_zero, nodes=nodes), units)
         below = largest
-    _fill(result, r > below, _from_one, units)
+    if below < 1.0:
+        _fill(result, r > below, _from_one, units)
     return result
 
 
@@ -132,8 +132,8 @@ def _fill(result: Float[Tensor, " k"], mask: Bool[Tensor, " k"], excess: _Excess
     """Writes the excess of the pairs in ``mask`` into ``result``."""
     where = torch.nonzero(mask).squeeze(1)
     if len(where):
-        m1, n2, r = units
-        result[where] = _chunked(excess, (m1[where], n2[where], r[where]))
+        chosen = tuple(unit.index_select(0, where) for unit in units)
+        result.index_copy_(0, where, _chunked(excess, chosen))
 
 
 def _chunked(excess: _Excess, units: _Units) -> Float[Tensor, " k"]:
