@@ -163,7 +163,7 @@ def build(
     """
     from nmcheck.checks.bank_options import BankOptions
     from nmcheck.cli.progress import open_progress
-    from nmcheck.reports.bank_table import bank_preview
+    from nmcheck.reports.bank_table import bank_built, bank_preview
 
     options = BankOptions(
         model=model,
@@ -196,6 +196,8 @@ def build(
         return
     with open_progress(quiet) as progress:
         session.build_bank(plan, progress)
+    if not quiet:
+        print(bank_built(session.bank_info(output)), end="", file=sys.stderr)
 
 
 @bank.command()

@@ -132,8 +132,8 @@ def _fill(result: Float[Tensor, " k"], mask: Bool[Tensor, " k"], excess: _Excess
     """Writes the excess of the pairs in ``mask`` into ``result``."""
     where = torch.nonzero(mask).squeeze(1)
     if len(where):
-        chosen = tuple(unit.index_select(0, where) for unit in units)
-        result.index_copy_(0, where, _chunked(excess, chosen))
+        m1, n2, r = (unit.index_select(0, where) for unit in units)
+        result.index_copy_(0, where, _chunked(excess, (m1, n2, r)))
 
 
 def _chunked(excess: _Excess, units: _Units) -> Float[Tensor, " k"]:

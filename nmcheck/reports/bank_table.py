@@ -29,6 +29,12 @@ def bank_preview(preview: BankPreview) -> str:
     )
 
 
+def bank_built(info: BankInfo) -> str:
+    """A line for standard error when a bank is complete."""
+    energy = f"; the factors have {100 * info.energy:.1f} % of A's squared norm" if info.energy is not None else ""
+    return f"{info.path}: {info.points_done:,} points, {size(info.bytes)}{energy}.\n"
+
+
 def bank_info_parts(info: BankInfo, width: int) -> list[RenderableType]:
     """What a bank holds; arguments as those of ``table.analysis_parts``."""
     del width

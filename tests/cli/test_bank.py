@@ -17,12 +17,22 @@ from nmcheck.cli.session import Session
 from nmcheck.errors import BankError, InterruptedBuildError
 from nmcheck.linearize.bank.store import BankFile
 from nmcheck.results import ToolEntry
-from nmcheck.results.bank import BankPreview, BankVerification
+from nmcheck.results.bank import BankInfo, BankPreview, BankVerification
 
 PREVIEW = BankPreview(
     n=784, p=500, d=10, cut="node_relu", cut_kind="cut", points=250, images=10_000, storage="gram", dtype="float16",
     bytes_per_point=254_737, bytes=63_704_330, memory=51_362_720, seconds_per_point=0.0349, seconds=8.72,
     kernels="onednn", sparse_head=True, chunk=500,
+)  # fmt: skip
+
+
+INFO = BankInfo(
+    tool=ToolEntry(version="1"), path="b.h5", format_version=1, model_fingerprint="0" * 64, data="mnist",
+    data_sha256="1" * 64, images=10_000, scale="unit", k=250, complete=True, points_done=250, cut="node_relu",
+    cut_kind="cut", linearizer="taylor", sigma=None, sigma_reason="-", n=784, p=500, d=10, storage="low-rank:64",
+    dtype="float16", constant=(), bytes=63_704_330, bytes_per_point=254_817.3, members_mean=40.0, members_largest=90,
+    reach_largest=9.5, choice="centers", seed=0, kernels="onednn", sparse_head=True, chunk=500,
+    torch="2.13.0", energy=0.987,
 )  # fmt: skip
 
 
@@ -40,7 +50,7 @@ class FakeBank:
     @property
     def session(self) -> Session:
         plan: Any = self.plan
-        return Session(plan_bank=plan, build_bank=self.build, verify_bank=self.verify)
+        return Session(plan_bank=plan, build_bank=self.build, verify_bank=self.verify, bank_info=lambda file: INFO)
 
     def plan(self, options, progress):
         self.options = options
@@ -80,6 +90,12 @@ def test_defaults_and_costs(capsys) -> None:
     assert shown.out == ""
     assert "p = 500, n = 784, d = 10; gram in float16: 255 kB a point, 63.7 MB for 250 points" in shown.err
     assert "34.9 ms a point, 8.72 s in all" in shown.err
+    assert shown.err.endswith("b.h5: 250 points, 63.7 MB; the factors have 98.7 % of A's squared norm.\n")
+
+
+def test_a_quiet_build_says_nothing(capsys) -> None:
+    code, _ = build("--quiet")
+    assert (code, *capsys.readouterr()) == (0, "", "")
 
 
 def test_every_option_reaches_the_build() -> None:

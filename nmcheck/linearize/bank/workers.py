@@ -6,11 +6,13 @@ worker has one thread, as a build in one process has, so that the numbers are th
 
 from __future__ import annotations
 
+import ctypes
 import pickle
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import joblib
@@ -25,8 +27,11 @@ from nmcheck.linearize.bank.content import Content
 from nmcheck.linearize.bank.header import Header
 from nmcheck.linearize.bank.make import PointMaker
 
+_Task = tuple[Header, list[int], np.ndarray]
 POINTS_A_TASK = 4
 """Few enough that workers end together, enough that the network's way to a worker is worth it."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_KEPT = 2**30
 RETRIES = 5
 """How often in a row workers may die without a point made before the build gives up."""
 
@@ -51,11 +56,16 @@ def make_by_workers(graph: Graph, cut: str, jobs: int, scheduler: str | None, *,
         missing, deaths = list(wanted), 0
         while missing:
             try:
-                with _workers(jobs, scheduler, network, patience):
-                    for index, content in _made(network, header, list(missing), centers):
-                        yield index, content
-                        missing.remove(index)
-                        deaths = 0
+                tasks = [(header, points, centers[points]) for points in _in_tasks(missing)]
+                made = (
+                    _by_loky(network, tasks, jobs)
+                    if scheduler is None
+                    else _by_dask(network, tasks, scheduler, patience)
+                )
+                for index, content in made:
+                    yield index, content
+                    missing.remove(index)
+                    deaths = 0
             except _deaths(scheduler) as error:
                 deaths += 1
                 if deaths > RETRIES:
@@ -66,27 +76,42 @@ def make_by_workers(graph: Graph, cut: str, jobs: int, scheduler: str | None, *,
     return making
 
 
-@contextmanager
-def _workers(jobs: int, scheduler: str | None, network: bytes, patience: int) -> Iterator[None]:
-    """Joblib's settings for processes here or on a cluster."""
-    if scheduler is None:
-        with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
-            yield
-        return
-    # The network goes to every worker once, not with every task; after a death anew, for it may have gone with it.
-    with _client(scheduler, patience), joblib.parallel_config("dask", scatter=[network], n_jobs=-1):
-        yield
+def _in_tasks(wanted: list[int]) -> list[list[int]]:
+    return [wanted[start : start + POINTS_A_TASK] for start in range(0, len(wanted), POINTS_A_TASK)]
 
 
-def _made(network: bytes, header: Header, wanted: list[int], centers: np.ndarray) -> Iterator[tuple[int, Content]]:
-    settings: Any = {"return_as": "generator_unordered", "batch_size": 1, "max_nbytes": None}
-    tasks = [wanted[start : start + POINTS_A_TASK] for start in range(0, len(wanted), POINTS_A_TASK)]
-    parallel: Any = joblib.Parallel(**settings)
-    for points in parallel(joblib.delayed(_task)(network, header, task, centers[task]) for task in tasks):
-        yield from points
+def _by_loky(network: bytes, tasks: list[_Task], jobs: int) -> Iterator[tuple[int, Content]]:
+    """By processes on this machine."""
+    with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
+        settings: Any = {"return_as": "generator_unordered", "batch_size": 1, "max_nbytes": None}
+        parallel: Any = joblib.Parallel(**settings)
+        for points in parallel(joblib.delayed(_points)(network, *task) for task in tasks):
+            yield from points
 
 
-def _task(network: bytes, header: Header, wanted: list[int], centers: np.ndarray) -> list[tuple[int, Content]]:
+def _by_dask(network: bytes, tasks: list[_Task], scheduler: str, patience: int) -> Iterator[tuple[int, Content]]:
+    """By a cluster.
+
+    By dask's own futures, for joblib's backend was seen to wait for ever after the death of a worker.
+    """
+    from distributed import as_completed  # pyright: ignore[reportMissingImports]
+
+    with _client(scheduler, patience) as client:
+        # The network goes to every worker once, not with every task.
+        held = client.scatter(network, broadcast=True, hash=False)
+        waiting = iter(tasks)
+
+        def submit(count: int) -> list[Any]:
+            return [client.submit(_points, held, *task, pure=False) for task in islice(waiting, count)]
+
+        # Results wait in the workers' memory until they are fetched: no more are begun than keep all workers busy.
+        running = as_completed(submit(3 * max(1, len(client.nthreads()))), with_results=True)
+        for _, points in running:
+            running.update(submit(1))
+            yield from points
+
+
+def _points(network: bytes, header: Header, wanted: list[int], centers: np.ndarray) -> list[tuple[int, Content]]:
     """What a worker does."""
     if torch.__version__ != header.arithmetic.torch:
         raise BankError(
@@ -100,7 +125,20 @@ def _task(network: bytes, header: Header, wanted: list[int], centers: np.ndarray
 @lru_cache(maxsize=1)
 def _maker(network: bytes) -> PointMaker:
     """Kept from task to task."""
+    _keep_freed_memory()
     return PointMaker(*pickle.loads(network))
+
+
+def _keep_freed_memory() -> None:
+    """Let this process keep what it frees for the next point.
+
+    dask starts its workers with glibc told to give everything back to the system at once (``MALLOC_TRIM_THRESHOLD_``).
+    Every point then has its tens of megabytes mapped and cleared anew, and takes twice the time.
+    """
+    with suppress(OSError, AttributeError):  # not glibc
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        library.mallopt(_M_MMAP_THRESHOLD, _KEPT)
 
 
 def _client(scheduler: str, patience: int) -> AbstractContextManager[Any]:
