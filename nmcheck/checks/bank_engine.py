@@ -13,10 +13,10 @@ from nmcheck.affine import AffineMap, AffineReluAffine
 from nmcheck.checks.case import Case
 from nmcheck.checks.cut import choose_cut
 from nmcheck.checks.engines import MOMENTS, LogitMoments
-from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.checks.options import ANCHORS, AnalyzeOptions
 from nmcheck.errors import BankError, UsageError
 from nmcheck.linearize.bank.header import Header
-from nmcheck.linearize.bank.serve import BankServer, ServedModel
+from nmcheck.linearize.bank.serve import Anchor, BankServer, ServedModel
 from nmcheck.linearize.bank.store import BankFile
 from nmcheck.moments.affine_relu_affine import gram_matrix
 from nmcheck.moments.gaussian import GaussianInput, Isotropic
@@ -36,14 +36,16 @@ class BankEngine:
         server: the bank.
         case: the images.
         path: the bank's file, for the report.
+        anchor: where a served model agrees with the network.
 
     Attributes:
         header: what the bank says of itself.
     """
 
-    def __init__(self, server: BankServer, case: Case, path: str) -> None:
+    def __init__(self, server: BankServer, case: Case, path: str, anchor: Anchor = "point") -> None:
         self.header = server.header
         self._server, self._case, self._path = server, case, path
+        self._anchor: Anchor = anchor
         start = time.perf_counter()
         self._nearest, self._distance = server.match(case.pixels.reshape(len(case.pixels), -1))
         self._seconds_to_match = (time.perf_counter() - start) / len(case.pixels)
@@ -57,7 +59,7 @@ class BankEngine:
         """What the bank says of one image at a noise level, and the seconds it took."""
         if row != self._row or self._model is None:
             start = time.perf_counter()
-            self._model = self._server.model(int(self._nearest[row]), x.mean)
+            self._model = self._server.model(int(self._nearest[row]), x.mean, self._anchor)
             self._row = row
             self._seconds = time.perf_counter() - start + self._seconds_to_match
         start = time.perf_counter()
@@ -78,6 +80,7 @@ class BankEngine:
             choice=header.choice,
             storage=header.storage.name,
             dtype=header.storage.dtype,
+            anchor=self._anchor,
             data_sha256=header.data_sha256,
             distance_mean=float(self._distance.mean()),
             distance_median=float(np.median(self._distance)),
@@ -140,7 +143,7 @@ def open_bank(case: Case, options: AnalyzeOptions) -> Iterator[BankEngine | None
         return
     with BankFile(options.bank) as file:
         check_fit(file.header, case, options)
-        yield BankEngine(BankServer(file, case.graph), case, str(options.bank))
+        yield BankEngine(BankServer(file, case.graph), case, str(options.bank), ANCHORS[options.bank_anchor])
 
 
 def check_fit(header: Header, case: Case, options: AnalyzeOptions) -> None:
@@ -154,6 +157,11 @@ def check_fit(header: Header, case: Case, options: AnalyzeOptions) -> None:
                 f"{path}: the bank is linearized around {header.cut}, not around --cut {options.cut}; leave --cut out "
                 "or build another bank."
             )
+    if header.linearizer == "averaged" and options.bank_anchor != "point":
+        raise UsageError(
+            f"{path}: the bank's linearizations are averages, whose values at an image are averages too; "
+            "--bank-anchor image is for banks of --linearizer taylor."
+        )
     for sigma in options.sigmas:
         if header.sigma is not None and sigma != header.sigma:
             raise UsageError(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from nmcheck.errors import UsageError
 
 LINEARIZERS = ("taylor", "averaged")
 REFERENCES = ("control-variate", "plain")
 ENGINES = ("propagate", "two-stage", "bank", "diagonal", "published-theorem2", "published-lemma4")
+ANCHORS: dict[str, Literal["point", "image"]] = {"point": "point", "image": "image"}
 DEFAULT_ENGINES = ("propagate", "two-stage", "published-theorem2")
 LEAST_REFERENCE_SAMPLES = 500
 """250 antithetic pairs: below that the interval of a variance does not cover (formulas.md, section h)."""
@@ -33,6 +35,7 @@ class AnalyzeOptions:
         averaging_points: noisy inputs that ``averaged`` averages over, an image and noise level; even.
         engines: which moments to compute, of ``ENGINES``.
         bank: a file of ``nmcheck bank build``, which engine ``bank`` reads.
+        bank_anchor: where its models agree with the network, of ``ANCHORS``.
         scale: what the model expects, given pixels in [0, 1]; None for the model's own metadata, else ``unit``.
         value_range: the range float images lie in, if not [0, 1].
         seed: seeds the choice of images and the reference's noise.
@@ -67,6 +70,7 @@ class AnalyzeOptions:
     second_order: bool = False
     device: str = "auto"
     bank: Path | None = None
+    bank_anchor: str = "point"
 
     def __post_init__(self) -> None:
         self._check_sigmas()
@@ -98,6 +102,10 @@ class AnalyzeOptions:
             raise UsageError("--engine bank needs a --bank FILE, which nmcheck bank build makes.")
         if self.bank is not None and "bank" not in self.engines:
             raise UsageError("--bank is read by --engine bank only; ask for that engine too.")
+        if self.bank_anchor not in ANCHORS:
+            raise UsageError(f"--bank-anchor {self.bank_anchor} is not known; choose from {', '.join(ANCHORS)}.")
+        if self.bank_anchor != "point" and self.bank is None:
+            raise UsageError("--bank-anchor says how a --bank FILE is served; give that too.")
 
     def _check_counts(self) -> None:
         if self.samples < 1:

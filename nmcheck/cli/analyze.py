@@ -42,6 +42,13 @@ class Engine(StrEnum):
     LEMMA_4 = "published-lemma4"
 
 
+class BankAnchor(StrEnum):
+    """``--bank-anchor``."""
+
+    POINT = "point"
+    IMAGE = "image"
+
+
 class Reference(StrEnum):
     """``--reference``."""
 
@@ -115,6 +122,14 @@ def analyze(
             show_default=False,
         ),
     ] = None,
+    bank_anchor: Annotated[
+        BankAnchor,
+        typer.Option(
+            metavar="point|image",
+            help="Where the bank's models agree with the network: at the nearest point, as in the papers, or at the "
+            "image itself, so that only slopes come from the bank. The mean is then far better.",
+        ),
+    ] = BankAnchor.POINT,
     scale: Scale = None,
     value_range: ValueRange = None,
     output_format: OutputFormat = Format.TABLE,
@@ -177,6 +192,7 @@ def analyze(
         linearizer=str(linearizer),
         engines=_engines(engine, bank),
         bank=bank,
+        bank_anchor=str(bank_anchor),
         scale=scale,
         value_range=parse_range(value_range),
         seed=seed,

@@ -111,6 +111,12 @@ class TwoStageLinearizer:
         arguments = (inputs, h) if self.is_skip else (h,)
         return _affine_outputs(self.behind, self._arguments(points), arguments).flatten(1)
 
+    def values_at(self, x: Tensor) -> tuple[Float[Tensor, " p"], Float[Tensor, " d"]]:
+        """a(x) and R(x), the network's own."""
+        units = self.before(x)
+        h = torch.relu(units)
+        return units.flatten(), (self.behind(x, h) if self.is_skip else self.behind(h)).flatten()
+
     def units_over(self, points: Sequence[Tensor], x: Tensor) -> Float[Tensor, " p"]:
         """A x + c1 at an input, of the model that is averaged over points, without A: one pass a point."""
         step = x - torch.stack(list(points)).mean(dim=0)

@@ -81,10 +81,11 @@ def bank_verification_parts(found: BankVerification, width: int) -> list[Rendera
 def bank_use(use: BankUse) -> Text:
     """A line of a report about the bank that served it."""
     return paragraph(
-        f"bank {use.path}: {use.points:,} points ({CHOICES[use.choice]}), {use.storage} in {use.dtype}. Distance of an "
-        f"image to the nearest point: mean {significant(use.distance_mean)}, median "
-        f"{significant(use.distance_median)}, largest {significant(use.distance_largest)}; of the images it was "
-        f"made for at most {significant(use.distance_members)}; {use.beyond:,} images lie farther."
+        f"bank {use.path}: {use.points:,} points ({CHOICES[use.choice]}), {use.storage} in {use.dtype}; models "
+        f"anchored at the {use.anchor}. Distance of an image to the nearest point: mean "
+        f"{significant(use.distance_mean)}, median {significant(use.distance_median)}, largest "
+        f"{significant(use.distance_largest)}; of the images it was made for at most "
+        f"{significant(use.distance_members)}; {use.beyond:,} images lie farther."
     )
 
 

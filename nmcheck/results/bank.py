@@ -19,6 +19,8 @@ class BankUse(Record):
         choice: how they were chosen: ``images``, ``centers``, ``medoid`` or ``farthest``.
         storage: what it keeps of A: ``gram``, ``full`` or ``low-rank:r``.
         dtype: ``float16`` or ``float32``.
+        anchor: where its models agree with the network: at the ``point``, as in the papers, or at the ``image``, from
+            whose nearest point only the slopes are then.
         data_sha256: of the images and labels its points stand for.
         distance_mean: Euclidean distance of an image to the nearest point, in pixel units, averaged over the images.
         distance_median: its median.
@@ -33,6 +35,7 @@ class BankUse(Record):
     choice: Literal["images", "centers", "medoid", "farthest"]
     storage: str
     dtype: Literal["float16", "float32"]
+    anchor: Literal["point", "image"]
     data_sha256: str
     distance_mean: float
     distance_median: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from nmcheck.linearize.bank.make import around
 from nmcheck.linearize.bank.nearest import nearest
 from nmcheck.linearize.bank.store import BankFile
 from nmcheck.linearize.two_stage import two_stage_at
+
+Anchor = Literal["point", "image"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +45,10 @@ class ServedModel:
 class BankServer:
     """Serves a complete bank of one network.
 
-    The units' means are the network's own at the point plus one Jacobian-vector product there; everything else is read
-    from the file.
+    A, B and C are a point's. The constants are the point's too (anchor ``point``, extension paper, section 3.3): the
+    units' means are then the network's own at the point plus one Jacobian-vector product there. Or they are chosen such
+    that the model is the network's own at the image (anchor ``image``): c1 = a(x) - A x and c2 = R(x) - B relu(a(x)) -
+    C x, one forward pass there, so that only the slopes are borrowed.
 
     Args:
         file: the bank.
@@ -76,22 +81,28 @@ class BankServer:
         """The nearest point of every image, and how far it is."""
         return nearest(self.points.centers, images)
 
-    def model(self, index: int, image: Float[Tensor, " n"]) -> ServedModel:
+    def model(self, index: int, image: Float[Tensor, " n"], anchor: Anchor = "point") -> ServedModel:
         """The model of a point, for an image near it.
 
         Args:
             index: of the point.
             image: flattened, in pixel units.
+            anchor: where the model agrees with the network.
         """
         header = self.header
         kept = {**self._constants, **self._file.read(index)}
-        center = torch.from_numpy(self.points.centers[index]).reshape(header.input_shape)
-        around_center = [point.double() for point in around(center, header, index)]
-        units = self._linearizer.units_over(around_center, image.double().cpu().reshape(header.input_shape))
+        x = image.double().cpu().reshape(header.input_shape)
         inner = self._inner or decode_inner(kept, header)
         outer = AffineMap(torch.from_numpy(kept["outer"]).double(), torch.from_numpy(kept["bias"]))
         skip = torch.from_numpy(kept["skip"]).double() if "skip" in kept else None
         cross = None
         if skip is not None:
             cross = torch.from_numpy(kept["cross"]).double() if inner.matrix is None else inner.matrix @ skip.mT
+        if anchor == "image":
+            units, logits = self._linearizer.values_at(x)
+            passed = 0.0 if skip is None else skip @ x.flatten()
+            outer = AffineMap(outer.weight, logits - outer.weight @ torch.relu(units) - passed)
+        else:
+            center = torch.from_numpy(self.points.centers[index]).reshape(header.input_shape)
+            units = self._linearizer.units_over([point.double() for point in around(center, header, index)], x)
         return ServedModel(units, inner, outer, skip, cross)
