@@ -2,9 +2,9 @@
 
     python -m benchmarks.bank_alexnet [--rank 64]
 
-The light AlexNet of the onnx package, given random weights, at its fc7 (p = 4,096, n = 150,528), one point: nmcheck as a
-user runs it, with ``--store full`` and ``gram``, which are refused, and ``low-rank``. Seconds and peak memory are those
-of the whole process.
+The light AlexNet of the onnx package, given random weights, at its fc7 (p = 4,096, n = 150,528), one point: nmcheck as
+a user runs it, with ``--store full`` and ``gram``, which are refused, and ``low-rank``. Seconds and peak memory are
+those of the whole process.
 """
 
 from __future__ import annotations

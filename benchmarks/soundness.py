@@ -1,15 +1,17 @@
 """Does any certified radius exceed what is possible?
 
 For every model of ``sample_models`` and every MNIST and CIFAR-10 model of the shared collection (../shared/models),
-in L2 and Linf: certified radii by ``lipschitz`` for 200 images and by ``crown`` for 20, those of wrongly
-classified images too. A case is one (model, method, norm, image). It is violated
+in L2 and Linf: certified radii by ``lipschitz`` for 200 images and by ``crown`` for 20 (by ``crown-ibp`` if asked),
+those of wrongly classified images too. The methods are told nothing of the attacks' results. A case is one (model,
+method, norm, image). It is violated
 
 - if the certified radius exceeds the norm of an adversarial example that FGS, DeepFool or DDN found and onnxruntime
   confirmed on the file ("above"), or
 - if projected gradient steps inside the certified ball (from the nearest example shrunk into the ball and from random
   points on its edge) reach a point where the predicted class no longer has the largest logit in float64 ("broken").
 
-    python -m benchmarks.soundness [--images 200] [--crown 20] [--restarts 4] [--steps 20] [--models PART ...]
+    python -m benchmarks.soundness [--images 200] [--ibp 0] [--crown 20] [--box] [--restarts 4] [--steps 20]
+        [--models PART ...]
 
 One line a model, method and norm, printed when it is done; exit code 1 if anything is violated or raised.
 """
@@ -54,10 +56,11 @@ ATTACKS = {"2": ("fgs", "deepfool", "ddn"), "inf": ("fgs", "deepfool")}
 
 @dataclass(frozen=True)
 class Effort:
-    """Of the projected gradient steps inside a ball."""
+    """Of the projected gradient steps inside a ball, and the range that pixels stay in."""
 
     steps: int
     restarts: int
+    box: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def broken(case: Case, lower: torch.Tensor, start: torch.Tensor, norm: Norm, eff
     found = 0
     for rows in groups(case):
         x = case.images[rows]
-        problem = Problem(case.double, x, case.predicted[rows], norm)
+        problem = Problem(case.double, x, case.predicted[rows], norm, box=effort.box)
         nearest = Nearest(problem)
         nearest.see(start[rows], torch.where(torch.isfinite(start[rows].flatten(1)).all(dim=1), 1.0, -1.0))
         within(problem, lower[rows], nearest, effort.steps, effort.restarts)
@@ -104,9 +107,9 @@ def line(subject: Subject, method: str, option: str, images: int, effort: Effort
     )
     case = open_case(options.case_options())
     session = ReferenceSession(case.file_graph, threads=1)
-    attacked = attack_uppers(case, session, NAMES[option], attacks=ATTACKS[option])
+    attacked = attack_uppers(case, session, NAMES[option], effort.box, attacks=ATTACKS[option])
     upper = torch.from_numpy(attacked.nearest.norms)
-    certified = certified_radii(case, options, upper, lambda _images: None, box=None).methods[-1]
+    certified = certified_radii(case, options, None, lambda _images: None, box=effort.box).methods[-1]
     if certified.radii is None:
         print(f"{subject.path.name:44s} {method:9s} {norm.value:4s} no radius: {certified.reason}", flush=True)
         return Counter(without=len(case.images))
@@ -127,6 +130,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--images", type=int, default=200, help="for lipschitz; 0 for none")
     parser.add_argument("--crown", type=int, default=20, help="images for crown; 0 for none")
+    parser.add_argument("--ibp", type=int, default=0, help="images for crown-ibp")
+    parser.add_argument("--box", action="store_true", help="pixels stay in [0, 1]")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--restarts", type=int, default=4)
     parser.add_argument("--models", nargs="+", default=[], help="parts of file names; all by default")
@@ -145,11 +150,13 @@ def main() -> int:
         flush=True,
     )
     total: Counter[str] = Counter()
+    methods = (("lipschitz", asked.images), ("crown-ibp", asked.ibp), ("crown", asked.crown))
+    effort = Effort(asked.steps, asked.restarts, (0.0, 1.0) if asked.box else None)
     for subject in chosen:
-        for method, images in (("lipschitz", asked.images), ("crown", asked.crown)):
+        for method, images in methods:
             for option in NAMES if images else ():
                 try:
-                    total += line(subject, method, option, images, Effort(asked.steps, asked.restarts))
+                    total += line(subject, method, option, images, effort)
                 except Exception as error:  # What the benchmark counts; it goes on with the next model.
                     total["exceptions"] += 1
                     print(

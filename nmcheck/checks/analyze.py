@@ -22,6 +22,7 @@ from nmcheck.checks.plan import plan_moments
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.reference_run import reference_counts
 from nmcheck.checks.report_head import data_entry, model_entry
+from nmcheck.checks.sample_bounds import contradictions
 from nmcheck.checks.sampling import sampled_network
 from nmcheck.checks.scales import scale_warnings
 from nmcheck.execute.session import ReferenceSession
@@ -86,6 +87,7 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
         attacked = attack_uppers(case, session, "l2", attacks=CHEAP_ATTACKS, seed=options.seed, advance=advance)
     with progress.stage("Normalization effects", len(normalization_nodes(case.graph))) as advance:
         normalization = normalization_entries(case, options, bounds, advance)
+    bounds_found = bounds_entry(case, bounds, attacked)
     return Report(
         tool=ToolEntry(version=__version__),
         seed=options.seed,
@@ -100,10 +102,14 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
         else tuple(LeftOut(engine=engine, reason=reason) for engine, reason in plan.left_out.items()),
         cut_errors=plan.cut_errors,
         flips=flips,
-        bounds=(bounds_entry(case, bounds, attacked),),
+        bounds=(bounds_found,),
         normalization=normalization,
         graph=graph_nodes(case.file_graph),
-        warnings=(*scale_warnings(case, session, accuracy), *(() if bank is None else bank.warnings)),
+        warnings=(
+            *scale_warnings(case, session, accuracy),
+            *(() if bank is None else bank.warnings),
+            *contradictions(bounds_found.per_sample),
+        ),
         notes=(
             *case.graph.notes,
             *([FEATURES] if case.dataset.unit == "feature" else []),

@@ -20,6 +20,7 @@ from nmcheck.attacks.pgd import pgd
 from nmcheck.attacks.problem import Attack, Problem
 from nmcheck.checks.adversarial import Box, NormName, Verified, decisions, verify
 from nmcheck.checks.case import Case
+from nmcheck.checks.sample_bounds import reconciled
 from nmcheck.errors import UsageError
 from nmcheck.execute.session import ReferenceSession
 from nmcheck.results import AttackEntry, ClassChanges, SampleBounds
@@ -76,9 +77,9 @@ class AttackedImages:
         return tuple(float(norm) if np.isfinite(norm) else None for norm in self.nearest.norms)
 
     def with_uppers(self, samples: Sequence[SampleBounds]) -> tuple[SampleBounds, ...]:
-        """The records of the same images with their upper bounds put in."""
+        """The records of the same images with their upper bounds put in, and no lower bound above any of these."""
         found = zip(samples, self.uppers, self.reasons, self.methods, strict=True)
-        return tuple(
+        return reconciled(
             replace(sample, upper=upper, upper_reason=reason, upper_method=method)
             for sample, upper, reason, method in found
         )

@@ -26,7 +26,7 @@ from nmcheck.checks.layer_attacks import attackable, layer_attacks
 from nmcheck.checks.noise import noise_entry
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.report_head import data_entry, model_entry
-from nmcheck.checks.sample_bounds import End, certified_end, sample_bounds
+from nmcheck.checks.sample_bounds import End, certified_end, contradictions, sample_bounds
 from nmcheck.checks.scales import scale_warnings
 from nmcheck.errors import UsageError
 from nmcheck.execute.session import ReferenceSession
@@ -121,7 +121,7 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
         bounds=(entry,),
         normalization=(),
         graph=graph_nodes(case.file_graph),
-        warnings=scale_warnings(case, session, accuracy),
+        warnings=(*scale_warnings(case, session, accuracy), *contradictions(samples)),
         notes=(
             *case.graph.notes,
             certified.choice.reason,

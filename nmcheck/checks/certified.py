@@ -77,7 +77,8 @@ def certified_radii(
     Args:
         case: the model and the images.
         options: norm, method and memory.
-        upper: norms of adversarial examples, infinite where none is known; None without an attack.
+        upper: norms of adversarial examples, infinite where none is known; None without an attack. They only say where
+            to look, and bound no radius that is returned.
         advance: told of every image finished.
         box: range that changed pixels stay in, whatever ``options`` says; None for none.
 

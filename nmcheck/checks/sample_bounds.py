@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from nmcheck.checks.case import Case
@@ -11,6 +12,16 @@ from nmcheck.results import SampleBounds
 
 NO_ATTACK = "no attack was run, so no adversarial example is known"
 UNREACHABLE = "no change of the input can change the label"
+
+
+CONTRADICTED = (
+    "an example that onnxruntime confirms lies within the radius certified in real arithmetic; near a tie the rounding "
+    "of its kernels does that"
+)
+CONTRADICTIONS = (
+    "For {count} of {images} images no certified radius is stated: {reason}. Where such an example is not next to the "
+    "image itself it is a defect of nmcheck; please report it."
+)
 
 
 class End(NamedTuple):
@@ -71,3 +82,27 @@ def sample_bounds(case: Case, lower: Iterable[End], upper: Sequence[End] | None 
         )
         for row, (position, low, high) in enumerate(zip(case.positions, lower, uppers, strict=True))
     )
+
+
+def reconciled(samples: Iterable[SampleBounds]) -> tuple[SampleBounds, ...]:
+    """The records, with certified radii beyond a confirmed example taken back."""
+    return tuple(
+        replace(sample, lower=None, lower_reason=CONTRADICTED, lower_method=None)
+        if _is_contradicted(sample)
+        else sample
+        for sample in samples
+    )
+
+
+def contradictions(samples: Sequence[SampleBounds]) -> tuple[str, ...]:
+    """A warning about radii that were taken back."""
+    count = sum(sample.lower_reason == CONTRADICTED for sample in samples)
+    if not count:
+        return ()
+    return (CONTRADICTIONS.format(count=f"{count:,}", images=f"{len(samples):,}", reason=CONTRADICTED),)
+
+
+def _is_contradicted(sample: SampleBounds) -> bool:
+    if sample.upper is None:
+        return False
+    return sample.lower_reason == UNREACHABLE if sample.lower is None else sample.lower > sample.upper

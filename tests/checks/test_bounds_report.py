@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import one_relu, write
+from models import model, node, one_relu, write
 
 from nmcheck.checks.accuracy import accuracy_points, settled
 from nmcheck.checks.bounds_options import BoundsOptions
 from nmcheck.checks.bounds_report import bounds
+from nmcheck.checks.sample_bounds import CONTRADICTED, UNREACHABLE, contradictions, reconciled
 from nmcheck.errors import UsageError
 from nmcheck.reports.bounds_report import bounds_parts
 from nmcheck.reports.layout import text_of
@@ -117,6 +118,47 @@ def test_open_questions_are_written_for_verifiers_and_examples_for_people(
 def test_impossible_options_are_refused(options: BoundsOptions, changes: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         replace(options, **{"attacks": None, **changes})  # type: ignore[arg-type]
+
+
+def test_where_rounding_alone_decides_no_radius_is_stated(tmp_path: Path) -> None:
+    """Logits 1000 + x, which float32 cannot tell apart: onnxruntime's class is another than float64's at the image."""
+    network = write(
+        model([node("Add", ["x", "b"])], (1, 2), {"b": np.array([1000.0, 1000.0], dtype=np.float32)}),
+        tmp_path,
+        "tie.onnx",
+    )
+    x = np.array([[0.25, 0.25 + 2.0**-16], [0.25, 0.75]])
+    np.savez(tmp_path / "tie.npz", allow_pickle=False, x=x)
+    report = bounds(BoundsOptions(network, str(tmp_path / "tie.npz"), samples=2))
+    assert report.bounds is not None
+    by_upper = sorted(report.bounds[0].per_sample, key=lambda one: one.upper or 0.0)
+    tied, clear = by_upper
+    assert (tied.lower, tied.lower_method, tied.upper, tied.upper_method) == (None, None, 0.0, "unchanged")
+    assert tied.lower_reason == CONTRADICTED
+    assert clear.lower is not None
+    assert clear.upper is not None
+    assert clear.lower <= clear.upper
+    assert any("For 1 of 2 images no certified radius is stated" in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("sample", "kept"),
+    [
+        ((0.3, 0.6), True),
+        ((0.6, 0.6), True),
+        ((0.7, 0.6), False),
+        ((0.7, None), True),
+    ],
+)
+def test_a_radius_beyond_a_confirmed_example_is_taken_back(sample: tuple[float, float | None], *, kept: bool) -> None:
+    (found,) = reconciled([made_up(*sample)])
+    assert (found.lower is not None) == kept
+    assert len(contradictions((found,))) == (0 if kept else 1)
+
+
+def test_an_unreachable_label_with_an_example_is_a_contradiction() -> None:
+    (found,) = reconciled([replace(made_up(None, 0.4), lower_reason=UNREACHABLE, lower_method=None)])
+    assert found.lower_reason == CONTRADICTED
 
 
 def made_up(lower: float | None, upper: float | None, *, correct: bool = True) -> SampleBounds:

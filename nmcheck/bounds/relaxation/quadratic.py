@@ -13,8 +13,12 @@ cases, d'Pd is at most lambda_max(P) |d|^2. By weak duality, for every lambda > 
     -g.d + d'Pd <= lambda rho^2 + g'(lambda - P)^-1 g / 4,
 
 so the margin stays positive up to any rho for which value is at least the right side for some lambda. With
-S = D^(1/2) W W' D^(1/2), D = |B| q, and h = D^(1/2) W g the form is (|g|^2 + h'(lambda - S)^-1 h) / lambda, and all of
-it follows from the Gram matrix W W' of the units.
+S = D^(1/2) W W' D^(1/2), D = |B| q, and h = D^(1/2) W g the form is (|g|^2 + h'(lambda - S)^-1 h) / lambda, and S
+follows from the Gram matrix W W' of the units.
+
+Rounding. With d in the ball, w.d is off by at most ``ROUNDING`` of the magnitude of all its terms, g.d likewise, and
+(w.d)^2 by twice that times the magnitude; both are taken off the value. h is off by ``ROUNDING`` of |w| |g| an entry,
+which adds to the root of its form, and the spectrum is shifted by more than the rounding of S and its eigenvalues.
 """
 
 from __future__ import annotations
@@ -58,7 +62,7 @@ class QuadraticLayer:
         step = relaxation.steps[position]
         self._before, self._after = step.inputs[0], step.outputs[0]
         rows = relaxation.affine_rows(self._before)
-        self._gram = rows @ rows.T
+        self._rows, self._gram = rows, rows @ rows.T
 
     @classmethod
     def of(cls, relaxation: Relaxation) -> QuadraticLayer | None:
@@ -84,17 +88,20 @@ class QuadraticLayer:
         """Up to which radius quadratic bounds that hold in the region keep each combination positive; 0 if nowhere."""
         passed = self._relaxation.descended(relaxed, self._relaxation.network.output, seeds, owner, self._position + 1)
         interval = relaxed.intervals[self._before]
-        low, high, centre = (part.flatten(1)[owner] for part in (interval.low, interval.high, interval.centre))
+        low, high, centre, magnitude = (
+            part.flatten(1)[owner] for part in (interval.low, interval.high, interval.centre, interval.size)
+        )
         slopes = passed.coefficients[self._after].flatten(1)
-        size = passed.size + (slopes.abs() * interval.size.flatten(1)[owner]).sum(dim=1)
+        size = passed.size + (slopes.abs() * magnitude).sum(dim=1)
         constant = passed.constant - ROUNDING * size
         epsilon = relaxed.region.epsilon[owner]
         together = max(1, _MEMORY // slopes.shape[1] ** 2)
         best = torch.zeros_like(constant)
         for rows in torch.arange(len(owner)).split(together):
-            units = _Units(slopes[rows], centre[rows], low[rows], high[rows])
+            units = _Units(slopes[rows], centre[rows], low[rows], high[rows], magnitude[rows])
             for bend in _BENDS:
-                best[rows] = torch.maximum(best[rows], units.reach(constant[rows], epsilon[rows], self._gram, bend))
+                found = units.reach(constant[rows], epsilon[rows], self._rows, self._gram, bend)
+                best[rows] = torch.maximum(best[rows], found)
         return best
 
 
@@ -107,8 +114,9 @@ class _Units:
         centre: Float[Tensor, "specs units"],
         low: Float[Tensor, "specs units"],
         high: Float[Tensor, "specs units"],
+        magnitude: Float[Tensor, "specs units"],
     ) -> None:
-        self.slopes, self.centre = slopes, centre
+        self.slopes, self.centre, self.magnitude = slopes, centre, magnitude
         self.unstable: Bool[Tensor, "specs units"] = (low < 0) & (high > 0)
         self.least, self.most = low - centre, high - centre
         # Exact where the unit is stable; at the kink both 0 and z are below.
@@ -118,6 +126,7 @@ class _Units:
         self,
         constant: Float[Tensor, " specs"],
         epsilon: Float[Tensor, " specs"],
+        rows: Float[Tensor, "units inputs"],
         gram: Float[Tensor, "units units"],
         bend: float,
     ) -> Float[Tensor, " specs"]:
@@ -130,23 +139,28 @@ class _Units:
         k = k + ROUNDING * (self.centre.abs() + half)
         slope = torch.where(bent, t, self.below)
         height = torch.where(bent, k, self.below * self.centre)
-        value = constant + (self.slopes * height).sum(dim=1)
         pull = self.slopes * slope
         weight = torch.where(bent, -self.slopes * q, 0)
+        moved = 2 * (pull.abs() * self.magnitude + weight * self.magnitude**2).sum(dim=1)
+        value = constant + (self.slopes * height).sum(dim=1) - ROUNDING * moved
         count = max(1, int(bent.sum(dim=1).max()))
         root, units = weight.sqrt().topk(count, dim=1)
         matrix = root.unsqueeze(2) * gram[units.unsqueeze(2), units.unsqueeze(1)] * root.unsqueeze(1)
-        pulled = pull @ gram
-        square = (pulled * pull).sum(dim=1).clamp(min=0)
-        h = root * pulled.gather(1, units)
+        g = pull @ rows
+        square = g.square().sum(dim=1)
+        h = root * (g @ rows.T).gather(1, units)
         spectrum, vectors = torch.linalg.eigh(matrix)
-        spectrum = spectrum + _SPECTRUM * matrix.diagonal(dim1=1, dim2=2).sum(dim=1, keepdim=True)
+        trace = matrix.diagonal(dim1=1, dim2=2).sum(dim=1)
+        off = ROUNDING * (trace * square).sqrt()
+        spectrum = spectrum + _SPECTRUM * trace.unsqueeze(1)
         turned = (vectors.mT @ h.unsqueeze(2)).squeeze(2) ** 2
         step = square.sqrt() / (2 * epsilon)
         best = torch.zeros_like(value)
         for multiplier in _MULTIPLIERS:
             weight_of_norm = spectrum[:, -1].clamp(min=0) + multiplier * step
-            form = (square + (turned / (weight_of_norm.unsqueeze(1) - spectrum)).sum(dim=1)) / weight_of_norm
+            above = weight_of_norm.unsqueeze(1) - spectrum
+            bent_form = (turned / above).sum(dim=1).sqrt() + off / above[:, -1].sqrt()
+            form = (square + bent_form**2) / weight_of_norm
             # Where the two nearly cancel, what rounding makes of either is no longer small beside the difference.
             left = (value - form / 4 - ROUNDING * (value.abs() + form)) / weight_of_norm
             radius = left.clamp(min=0).sqrt() * _SHAVED

@@ -30,6 +30,8 @@ _FIRST = 1.5
 """The first radius tested, in terms of the one known."""
 _CLOSE = 1.6
 """Classes whose reach is below that many times the nearest one's are looked at again, by quadratic bounds."""
+_BEYOND = 1.25
+"""Tests go that far beyond an adversarial example, so that a wrong certificate shows instead of ending there."""
 _ABSENT = 1e-3
 """The first radius tested where none is known, in terms of the image's norm."""
 
@@ -82,7 +84,8 @@ class RelaxedRadii:
         Args:
             images: what is asked about.
             known: radii certified already, by class; zero where none is.
-            upper: norms of adversarial examples, infinite where none is known.
+            upper: norms of adversarial examples, infinite where none is known. They only say where to look; what is
+                certified does not depend on their being right, and may exceed them if it is wrong.
             search: how long to look.
         """
 
@@ -92,7 +95,7 @@ class RelaxedRadii:
         least = known.amin(dim=1)
         size = torch.linalg.vector_norm(images.inputs.flatten(1), ord=images.norm, dim=1).clamp(min=1)
         first = torch.where((least > 0) & torch.isfinite(least), _FIRST * least, _ABSENT * size)
-        limit = torch.full_like(least, torch.inf) if upper is None else upper
+        limit = torch.full_like(least, torch.inf) if upper is None else _BEYOND * upper
         return search_radii(test, known, first, limit, search or Search())
 
     def reach(

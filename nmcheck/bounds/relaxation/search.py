@@ -57,7 +57,7 @@ def search_radii(
         test: F at given radii.
         known: radii certified already, by class.
         first: the radius to test first, positive and finite.
-        upper: no radius above it needs a test, such as the norm of an adversarial example; infinite if unknown.
+        upper: no radius above it is tested; infinite if none is known to be hopeless.
         search: how long to look.
     """
     best = known.clone()

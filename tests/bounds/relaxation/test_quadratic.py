@@ -1,6 +1,7 @@
 """Quadratic bounds of a first layer of ReLUs."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -136,3 +137,29 @@ def test_a_box_and_linf_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (RelaxedRadii(relaxation, tighten=True).at(asked, torch.zeros_like(asked.logits)) > 0).all()
     with pytest.raises(AssertionError, match="of an L2 ball"):
         RelaxedRadii(relaxation, tighten=True).at(Images(x, program(x), 2.0), torch.zeros(3, 5, dtype=torch.float64))
+
+
+def test_rows_that_cancel_each_other_leave_no_radius_beyond_a_change_of_the_class() -> None:
+    """relu(K w.x + 2) + relu(v.x - K w.x + 2) against 3: along v, at right angles to w, the margin is 1 + v.x."""
+    pick = np.random.default_rng(195)
+    w = pick.uniform(0.3, 1, 8).astype(np.float32).astype(np.float64)
+    v = pick.choice([-1.0, 1.0], 8)
+    steep = float(np.float32(1.1 * 2.0**24))
+    builder = Builder((1, 8))
+    mixed = builder.dense("x", np.stack([w, v]), None)
+    hidden = builder.relu(builder.dense(mixed, np.array([[steep, 0.0], [-steep, 1.0]]), np.array([2.0, 2.0])))
+    graph = builder.graph(builder.dense(hidden, np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([-3.0, 0.0])))
+    across = v - w * (w @ v) / (w @ w)
+    change = -across * (1 + 1e-7) / (across @ v)
+    exact = [sum(Fraction(a) * Fraction(b) for a, b in zip(row, change, strict=True)) for row in (w, v)]
+    first = Fraction(steep) * exact[0]
+    assert max(first + 2, 0) + max(exact[1] - first + 2, 0) < 3
+    relaxation, program = relaxation_of(graph)
+    x = torch.zeros(1, 1, 8, dtype=torch.float64)
+    images = Images(x, program(x), 2.0)
+    radii = RelaxedRadii(relaxation, tighten=True)
+    norm = float(np.linalg.norm(change))
+    for share in (0.5, 0.8, 0.95, 1.0, 1.02, 1.1):
+        epsilon = torch.tensor([share * norm], dtype=torch.float64)
+        reach = radii.reach(images, epsilon, torch.tensor([0])).amin()
+        assert min(float(reach), share * norm) < norm

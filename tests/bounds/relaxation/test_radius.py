@@ -148,6 +148,19 @@ def test_permuting_units_changes_no_radius() -> None:
     assert last.op == "Gemm"
 
 
+def test_an_upper_bound_that_is_wrong_does_not_hide_a_certificate_beyond_it() -> None:
+    """What is known of attacks only says where to look; else no comparison of the two could ever fail."""
+    graph = linear()
+    relaxation, program = relaxation_of(graph)
+    x = image(graph, 0, 3)
+    asked = Images(x, program(x), 2.0)
+    radii = RelaxedRadii(relaxation, tighten=True)
+    nothing = torch.zeros_like(asked.logits)
+    free = radii.at(asked, nothing).amin(dim=1)
+    wrong = 0.9 * free
+    assert (radii.at(asked, nothing, wrong).amin(dim=1) > wrong).all()
+
+
 def test_a_known_radius_is_never_lost_and_an_upper_one_never_passed() -> None:
     graph = NETWORKS["pool"](13)
     relaxation, program = relaxation_of(graph)
