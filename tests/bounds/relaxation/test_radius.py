@@ -130,7 +130,7 @@ def test_scaling_a_layer_with_its_bias_and_the_next_back_changes_no_radius(norm:
         torch.testing.assert_close(found, reference, rtol=1e-5, atol=0)
     # Not so if the bias is left behind.
     other = network(7.0, 1 / 7.0, biases=True)
-    left = replace(other, constants=other.constants | {"Conv_0_w1": other.constants["Conv_0_w1"] / 7})
+    left = replace(other, constants={**other.constants, "Conv_0_w1": other.constants["Conv_0_w1"] / 7})
     assert not torch.allclose(radius(left, x, norm, tighten=tighten), reference, rtol=1e-3)
 
 
