@@ -30,7 +30,7 @@ def accuracy_points(samples: Sequence[SampleBounds], epsilons: Sequence[float]) 
 
 
 def _certified(sample: SampleBounds, epsilon: float) -> bool:
-    return sample.lower is not None and sample.lower >= epsilon
+    return sample.certified_radius >= epsilon
 
 
 def _reached(sample: SampleBounds, epsilon: float) -> bool:

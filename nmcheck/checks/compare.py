@@ -17,11 +17,10 @@ from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.compare_options import CompareOptions
 from nmcheck.checks.normalization import normalization_entries, normalization_nodes
 from nmcheck.checks.progress import Progress, SilentProgress
-from nmcheck.checks.sample_bounds import UNREACHABLE
 from nmcheck.checks.seeds import Purpose, noise_seed
 from nmcheck.data import to_model_layout
 from nmcheck.moments.flips import pooled_clopper_pearson
-from nmcheck.results import BoundsEntry, NormalizationEntry, RadiusEntry, Report, ToolEntry
+from nmcheck.results import UNREACHABLE, BoundsEntry, NormalizationEntry, RadiusEntry, Report, ToolEntry
 from nmcheck.results.comparison import ComparedFlips, ComparedModel, Comparison
 
 NO_EXAMPLE = "no adversarial example of a correctly classified image is known"

@@ -8,10 +8,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from nmcheck.checks.case import Case
-from nmcheck.results import SampleBounds
+from nmcheck.results import UNREACHABLE, SampleBounds
 
 NO_ATTACK = "no attack was run, so no adversarial example is known"
-UNREACHABLE = "no change of the input can change the label"
 
 
 CONTRADICTED = (

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nmcheck.cli.output import check_writable
+from nmcheck.cli.output import check_folder, check_writable
 from nmcheck.cli.parameters import (
     ChangeNorm,
     Data,
@@ -139,6 +139,10 @@ def bounds(
     check_scale(scale)
     if output is not None:
         check_writable(output)
+    if save_adversarial is not None:
+        check_folder(save_adversarial, "--save-adversarial")
+    if vnnlib is not None:
+        check_folder(vnnlib, "--vnnlib")
     with open_progress(quiet) as progress:
         report = SESSION.get().bounds(options, progress)
     from nmcheck.reports.bounds_report import bounds_parts

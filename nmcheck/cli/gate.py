@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmcheck.cli.gate_outputs import STDOUT, write_reports
-from nmcheck.cli.output import check_writable, write_all, write_stdout
+from nmcheck.cli.output import check_folder, check_writable, write_all, write_stdout
 from nmcheck.cli.parameters import (
     SCALES,
     Data,
@@ -25,7 +25,7 @@ from nmcheck.cli.parameters import (
 )
 from nmcheck.cli.rendering import Format
 from nmcheck.cli.session import SESSION
-from nmcheck.errors import OutputError, UsageError
+from nmcheck.errors import UsageError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -224,12 +224,7 @@ def _decide(options: GateOptions, paths: list[Path], examples: Path | None, *, q
     if len(set(paths)) < len(paths):
         raise UsageError("Two reports would go to the same file; give each its own name.")
     if examples is not None:
-        try:
-            examples.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"The folder {examples} cannot be made ({error.strerror}); choose another --examples."
-            ) from error
+        check_folder(examples, "--examples")
     with open_progress(quiet) as progress:
         return SESSION.get().gate(options, progress)
 

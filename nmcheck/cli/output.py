@@ -35,6 +35,28 @@ def check_writable(path: Path) -> None:
         raise _unwritable(path, error) from error
 
 
+def check_folder(folder: Path, option: str) -> None:
+    """Make a folder, and find out before a long computation whether files can be written into it.
+
+    Args:
+        folder: made with its parents where it is missing.
+        option: what named it, for the message.
+
+    Raises:
+        OutputError: if it cannot be made, or no file can be made in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary, descriptor = _open_beside(folder / "any")
+        os.close(descriptor)
+        temporary.unlink()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(
+            f"Nothing can be written into the folder {folder}: {reason}; choose another {option}."
+        ) from error
+
+
 def write_file(path: Path, text: str) -> None:
     """Write a report: into a temporary file in the same folder, which then takes the name.
 

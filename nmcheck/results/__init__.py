@@ -2,6 +2,7 @@
 
 from nmcheck.results.bank import BankUse
 from nmcheck.results.bounds import (
+    UNREACHABLE,
     AccuracyPoint,
     AttackEntry,
     BoundsEntry,
@@ -11,6 +12,7 @@ from nmcheck.results.bounds import (
     LayerBounds,
     RadiusEntry,
     SampleBounds,
+    certified_radius,
 )
 from nmcheck.results.cuts import CutError, LevelError
 from nmcheck.results.flips import (
@@ -41,6 +43,7 @@ from nmcheck.results.normalization import NoiseGain, NormalizationEntry
 from nmcheck.results.report import Report
 
 __all__ = [
+    "UNREACHABLE",
     "AccuracyPoint",
     "AttackEntry",
     "BankUse",
@@ -84,4 +87,5 @@ __all__ = [
     "SampleBounds",
     "SampledFlips",
     "ToolEntry",
+    "certified_radius",
 ]

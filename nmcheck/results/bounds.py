@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from nmcheck.results.record import Record
+
+UNREACHABLE = "no change of the input can change the label"
+"""Why an infinite radius, which JSON has no number for, is null."""
+
+
+def certified_radius(lower: float | None, reason: str | None) -> float:
+    """The radius up to which a label is proven, from a record's number and its reason.
+
+    Args:
+        lower: the radius as it was recorded; null if infinite or if there is none.
+        reason: why it is null.
+
+    Returns:
+        Infinity where no change can move the label, 0 where nothing is proven.
+    """
+    if lower is not None:
+        return lower
+    return math.inf if reason == UNREACHABLE else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +220,11 @@ class SampleBounds(Record):
     upper: float | None
     upper_reason: str | None = None
     upper_method: str | None
+
+    @property
+    def certified_radius(self) -> float:
+        """``lower`` as a number: infinite where no change can move the label, 0 where nothing is proven."""
+        return certified_radius(self.lower, self.lower_reason)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import model, node, one_relu, write
+from models import model, node, one_relu, weights, write
 
 from nmcheck.checks.accuracy import accuracy_points, settled
 from nmcheck.checks.bounds_options import BoundsOptions
 from nmcheck.checks.bounds_report import bounds
-from nmcheck.checks.sample_bounds import CONTRADICTED, UNREACHABLE, contradictions, reconciled
+from nmcheck.checks.sample_bounds import CONTRADICTED, contradictions, reconciled
 from nmcheck.errors import UsageError
 from nmcheck.reports.bounds_report import bounds_parts
 from nmcheck.reports.layout import text_of
-from nmcheck.results import BoundsEntry, SampleBounds
+from nmcheck.results import UNREACHABLE, BoundsEntry, SampleBounds
 
 N = 12
 BOTH = pytest.mark.parametrize("norm", ["2", "inf"])
@@ -161,14 +161,14 @@ def test_an_unreachable_label_with_an_example_is_a_contradiction() -> None:
     assert found.lower_reason == CONTRADICTED
 
 
-def made_up(lower: float | None, upper: float | None, *, correct: bool = True) -> SampleBounds:
+def made_up(lower: float | None, upper: float | None, *, correct: bool = True, reason: str = "none") -> SampleBounds:
     return SampleBounds(
         index=0,
         label=0,
         predicted=0 if correct else 1,
         correct=correct,
         lower=lower,
-        lower_reason=None if lower is not None else "none",
+        lower_reason=None if lower is not None else reason,
         lower_method="crown",
         upper=upper,
         upper_reason=None if upper is not None else "none",
@@ -182,3 +182,25 @@ def test_accuracy_counts_what_is_known_and_no_more() -> None:
         point.epsilon: (point.certified, point.attacked) for point in accuracy_points(samples, (0.1, 0.2, 0.3, 1.0))
     }
     assert found == {0.1: (0.5, 0.75), 0.2: (0.25, 0.5), 0.3: (0.25, 0.5), 1.0: (0.0, 0.25)}
+    assert not settled(made_up(None, None), 0.1)
+
+
+def test_what_no_change_can_reach_is_certified_at_every_size() -> None:
+    samples = [made_up(None, None, reason=UNREACHABLE), made_up(None, None, reason=UNREACHABLE, correct=False)]
+    assert all(settled(one, 1e9) for one in samples)
+    assert [(point.certified, point.attacked) for point in accuracy_points(samples, (0.1, 1e9))] == [(0.5, 0.5)] * 2
+
+
+@BOTH
+@pytest.mark.parametrize("method", ["lipschitz", "crown"])
+def test_a_constant_network_is_certified_and_leaves_no_question(
+    options: BoundsOptions, tmp_path: Path, norm: str, method: str
+) -> None:
+    arrays = {"W": np.zeros((N, 3), dtype=np.float32), "b": weights(3)}
+    constant = write(model([node("Gemm", ["x", "W", "b"])], (1, N), arrays), tmp_path, "constant.onnx")
+    folder = tmp_path / "open" if norm == "inf" else None
+    asked = replace(options, model=constant, attacks=None, norm=norm, method=method, vnnlib=folder, epsilons=(0.1, 9.0))
+    entry = entry_of(asked)
+    assert {one.lower_reason for one in entry.per_sample} == {UNREACHABLE}
+    assert [(point.certified, point.attacked) for point in entry.accuracy] == [(1.0, 1.0)] * 2
+    assert list(tmp_path.rglob("*.vnnlib")) == []

@@ -133,6 +133,15 @@ def test_impossible_options_are_refused(options: CompareOptions, changes: dict[s
         replace(options, **changes)  # type: ignore[arg-type]
 
 
+def test_a_model_that_no_change_can_reach_is_certified_at_every_size(options: CompareOptions, tmp_path: Path) -> None:
+    options = predicted_as_labels(options, tmp_path / "free.npz")
+    arrays = {"W": np.zeros((6, 3), dtype=np.float32), "b": weights(3)}
+    constant = write(model([node("Gemm", ["x", "W", "b"])], ("N", 6), arrays), tmp_path, "constant.onnx")
+    found = compare(replace(options, models=(options.models[0], constant), epsilons=(5.0, 1e6)))
+    assert [point.certified for point in found.models[1].bounds.accuracy] == [1.0, 1.0]
+    assert [point.certified for point in found.models[0].bounds.accuracy] == [0.0, 0.0]
+
+
 def test_a_scale_for_each_or_one_for_all(options: CompareOptions) -> None:
     assert [one.scale for one in replace(options, scales=("byte", "unit")).each()] == ["byte", "unit"]
     assert [one.scale for one in replace(options, scales=("byte",)).each()] == ["byte", "byte"]

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from nmcheck.checks.gate.claims import number
-from nmcheck.checks.sample_bounds import UNREACHABLE
 from nmcheck.errors import UsageError
 from nmcheck.moments.confidence_sequence import anytime_interval
-from nmcheck.results import GateBaseline, GateCheck, Report
+from nmcheck.results import GateBaseline, GateCheck, Report, certified_radius
 from nmcheck.results.gate import Verdict
 
 RELATIVE = ("radius", "moment-tightness")
@@ -228,10 +227,7 @@ def _from_samples(baseline: Baseline, check: GateCheck) -> float:
 
 
 def _lower(sample: Mapping[str, Any]) -> float:
-    """A certified radius: unlimited where no change can move the label, 0 where there is none."""
-    if sample["lower"] is not None:
-        return float(sample["lower"])
-    return math.inf if sample.get("lower_reason") == UNREACHABLE else 0.0
+    return certified_radius(sample["lower"], sample.get("lower_reason"))
 
 
 def _upper(sample: Mapping[str, Any]) -> float:

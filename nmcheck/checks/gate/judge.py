@@ -18,9 +18,8 @@ from nmcheck.checks.gate.claims import NORMS, number, threshold
 from nmcheck.checks.gate.draft import Draft, Ends
 from nmcheck.checks.gate.evidence import Bracket
 from nmcheck.checks.gate.flip_run import Question
-from nmcheck.checks.sample_bounds import UNREACHABLE
 from nmcheck.moments.flips import clopper_pearson
-from nmcheck.results import GateCheck, GateExample, MomentEntry
+from nmcheck.results import UNREACHABLE, GateCheck, GateExample, MomentEntry
 from nmcheck.results.gate import Verdict
 
 MOST_EXAMPLES = 10

@@ -94,9 +94,10 @@ def accuracy_curves(entry: BoundsEntry, epsilons: Sequence[float]) -> Markup:
     """Share of images still right after changes of every size: certified below, what attacks leave above."""
     total = len(entry.per_sample)
     correct = [one for one in entry.per_sample if one.correct]
-    lower = sorted(one.lower or 0.0 for one in correct)
+    lower = sorted(one.certified_radius for one in correct)
     upper = sorted(one.upper for one in correct if one.upper is not None)
-    reach = max([*lower[-1:], *upper[-1:], *epsilons, 1e-12]) * 1.08
+    # Where no change alters any label there is no size to end the axis at.
+    reach = (max((size for size in (*lower, *upper, *epsilons) if math.isfinite(size)), default=0.0) or 1.0) * 1.08
     height = 258.0
     x, y = Scale(0.0, reach, _LEFT, WIDTH - _RIGHT), Scale(0.0, 1.0, height - _BOTTOM, 12.0)
     parts = _grid(y, height, percent=True)
@@ -116,7 +117,8 @@ def accuracy_curves(entry: BoundsEntry, epsilons: Sequence[float]) -> Markup:
         f"Accuracy after changes of {norm} norm up to {reach:.3g}: {len(correct)} of {total} images right without any"
     )
     middle = lower[len(lower) // 2] if lower else 0.0
-    return drawing(WIDTH, height, parts, f"{said}; half of these are certified to {middle:.3g}")
+    limit = f"to {middle:.3g}" if math.isfinite(middle) else "against any change"
+    return drawing(WIDTH, height, parts, f"{said}; half of these are certified {limit}")
 
 
 def layers(entries: Sequence[LayerBounds]) -> Markup:
@@ -168,9 +170,11 @@ def _lollipops(rows: Sequence[tuple[str, float | None]], label: str, color: str)
 
 
 def _steps(distances: Sequence[float], correct: int, total: int, reach: float) -> list[tuple[float, float]]:
-    """Corners of the share of images whose distance is at least x."""
+    """Corners of the share of images whose distance is at least x; one without end keeps the share up to ``reach``."""
     points, left = [(0.0, correct / total)], correct
     for distance in distances:
+        if math.isinf(distance):
+            break
         points.append((distance, left / total))
         left -= 1
         points.append((distance, left / total))

@@ -112,10 +112,10 @@ def _curves(report: Report) -> list[Chart]:
     found: list[Chart] = []
     for entry in report.bounds or ():
         methods = {one.lower_method for one in entry.per_sample if one.lower_method is not None}
-        if not methods:
+        if not methods and not any(one.certified_radius for one in entry.per_sample):
             continue
         attacked = any(one.upper is not None for one in entry.per_sample)
-        names = [(f"certified ({', '.join(sorted(methods))})", "one")]
+        names = [(f"certified ({', '.join(sorted(methods))})" if methods else "certified", "one")]
         names += [("left by the attacks, an empirical upper bound", "two")] if attacked else []
         epsilons = _epsilons(report, entry)
         marks = " Vertical lines: the policy's sizes." if epsilons else ""

@@ -107,6 +107,45 @@ def test_scaling_a_layer_and_the_next_back_changes_no_radius() -> None:
         torch.testing.assert_close(radius(scaled(scale), x), reference, rtol=1e-5, atol=0)
 
 
+def network(first: float, second: float, *, biases: bool) -> Graph:
+    """A ReLU network whose first layer, bias included, is multiplied by ``first``, and the next one's weights too."""
+    builder = Builder((1, 2, 6, 6))
+    value = builder.relu(builder.conv("x", first * weights(0, 4, 2, 3, 3), first * biases * 0.3 * weights(1, 4)))
+    flat = builder.flatten(builder.max_pool(value))
+    hidden = builder.relu(builder.dense(flat, 2 * second * weights(2, 8, 16), biases * 0.3 * weights(3, 8)))
+    return builder.graph(builder.dense(hidden, weights(4, 4, 8), biases * 0.1 * weights(5, 4)))
+
+
+BOTH_METHODS = pytest.mark.parametrize("tighten", [False, True], ids=["crown-ibp", "crown"])
+
+
+@BOTH_METHODS
+@pytest.mark.parametrize("norm", [2.0, INF])
+def test_scaling_a_layer_with_its_bias_and_the_next_back_changes_no_radius(norm: float, tighten: bool) -> None:
+    x = image(network(1, 1, biases=True), 4, 2)
+    reference = radius(network(1, 1, biases=True), x, norm, tighten=tighten)
+    assert (reference > 0).all()
+    for scale in (0.01, 1000.0):
+        found = radius(network(scale, 1 / scale, biases=True), x, norm, tighten=tighten)
+        torch.testing.assert_close(found, reference, rtol=1e-5, atol=0)
+    # Not so if the bias is left behind.
+    other = network(7.0, 1 / 7.0, biases=True)
+    left = replace(other, constants={**other.constants, "Conv_0_w1": other.constants["Conv_0_w1"] / 7})
+    assert not torch.allclose(radius(left, x, norm, tighten=tighten), reference, rtol=1e-3)
+
+
+@BOTH_METHODS
+@pytest.mark.parametrize("norm", [2.0, INF])
+def test_scaling_a_layer_of_a_network_without_biases_changes_no_radius(norm: float, tighten: bool) -> None:
+    # Section 5.4 of the thesis concludes that the radius would grow without end as the scale goes to zero.
+    x = image(network(1, 1, biases=False), 4, 2)
+    reference = radius(network(1, 1, biases=False), x, norm, tighten=tighten)
+    assert (reference > 0).all()
+    for first, second in ((0.01, 1.0), (3.0, 500.0)):
+        found = radius(network(first, second, biases=False), x, norm, tighten=tighten)
+        torch.testing.assert_close(found, reference, rtol=1e-5, atol=0)
+
+
 def with_norm(*, folded: bool) -> Graph:
     pick = np.random.default_rng(6)
     scale, shift, mean, variance = *pick.normal(size=(3, 3)), pick.uniform(0.2, 1, size=3)
