@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -134,7 +135,9 @@ def test_a_flipped_byte_anywhere_ends_in_a_sentence_or_is_found(bank: Bank) -> N
 def test_a_file_cut_off_is_refused(bank: Bank, share: float) -> None:
     whole = bank.path.read_bytes()
     bank.path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(BankError, match=r"bank\.h5: the bank cannot be opened: .*(cut off on the way|no HDF5 file)"):
+    with pytest.raises(
+        BankError, match=r"bank\.h5: the bank cannot be opened: .*(or delete it and build it again|no HDF5 file)"
+    ):
         BankFile(bank.path)
 
 
@@ -200,8 +203,8 @@ def test_a_second_writer_or_a_reader_meanwhile_is_refused(bank: Bank, theirs: st
 class FullDisk(io.BytesIO):
     """A file on a disk with some room: writing beyond it fails as the system's does."""
 
-    def __init__(self, room: int) -> None:
-        super().__init__()
+    def __init__(self, content: bytes, room: int) -> None:
+        super().__init__(content)
         self.room = room
 
     def write(self, data) -> int:  # type: ignore[override]
@@ -216,20 +219,108 @@ class FullDisk(io.BytesIO):
 
 
 @pytest.mark.parametrize("room", [0, 300, 3000])
-def test_a_full_disk_shows_before_the_first_point_and_leaves_nothing(bank: Bank, tmp_path: Path, room: int) -> None:
+def test_a_disk_that_is_full_for_hdf5_all_the_same_is_said_and_nothing_left(
+    bank: Bank, tmp_path: Path, room: int
+) -> None:
+    """Where a file system does not keep its word about space that was taken."""
     folder = tmp_path / "full"
     folder.mkdir()
     disks = []
 
     def opener(path, mode):
-        path.write_bytes(b"")
-        disks.append(FullDisk(room))
+        disks.append(FullDisk(path.read_bytes()[:800], room))
         return h5py.File(disks[-1], mode)
 
-    with pytest.raises(BankError, match=r"cannot be made: the disk is full; free some space"):
+    with pytest.raises(BankError, match=r"cannot be made: the disk is full; free some space, then run the command ag"):
         create(folder / "b.h5", bank.header, bank.points, bank.constants, replace=False, opener=opener)
     assert len(disks) == 1
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_hdf5_sees_a_file_that_has_all_its_space(bank: Bank, tmp_path: Path, monkeypatch, *, is_kept: bool) -> None:
+    """Also on a file system that can only be written to."""
+    seen = []
+
+    def unsupported(*_) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    def opener(path: Path, mode):
+        seen.append((path.stat().st_size, 512 * path.stat().st_blocks))
+        return store.open_file(path, mode)
+
+    if not is_kept:
+        monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    other = tmp_path / "other.h5"
+    create(other, bank.header, bank.points, bank.constants, replace=False, opener=opener)
+    (size, taken), made = seen[0], other.stat().st_size
+    assert made <= size <= taken
+    assert size - made < 17_000
+    with BankFile(other, "r+") as file:
+        for index in range(3):
+            file.write(index, bank.content[index])
+    assert other.read_bytes() == bank.path.read_bytes()
+
+
+LIMITED = """
+import os, pickle, resource, sys
+from pathlib import Path
+from nmcheck.errors import BankError
+from nmcheck.linearize.bank.store import create
+path, parts = Path(sys.argv[1]), pickle.loads(Path(sys.argv[2]).read_bytes())
+for limit in map(int, sys.argv[3:]):
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            create(path, *parts, replace=False)
+        except BankError as error:
+            print(f"Error: {limit} {error}", file=sys.stderr, flush=True)
+            # To the very end: what HDF5 could not write it tries again while the process is taken down.
+            sys.exit(3)
+        sys.exit(0)
+    print(limit, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def test_no_limit_of_the_system_makes_hdf5_crash(bank: Bank, tmp_path: Path) -> None:
+    """Real ones, from nothing to a little less than is needed; each in a process of its own."""
+    folder, parts = tmp_path / "limited", tmp_path / "parts"
+    folder.mkdir()
+    parts.write_bytes(pickle.dumps((bank.header, bank.points, bank.constants)))
+    limits = [0, 799, 2_000, 8_000, 18_000]
+    command = [sys.executable, "-c", LIMITED, str(folder / "b.h5"), str(parts), *map(str, limits)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    made = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert made.stdout.splitlines() == [f"{limit} 3" for limit in limits], made.stderr
+    said = made.stderr.splitlines()
+    assert len(said) == len(limits)
+    for limit, line in zip(limits, said, strict=True):
+        assert line.startswith(f"Error: {limit} {folder / 'b.h5'}: the bank cannot be made: the system allows no file")
+    assert list(folder.iterdir()) == []
+
+
+def test_of_two_builds_of_one_file_the_first_to_end_has_it(bank: Bank, tmp_path: Path, monkeypatch) -> None:
+    path, fill, begun = tmp_path / "twice.h5", store._fill, []
+
+    def twice(file, header, points, constants) -> None:
+        begun.append(file.filename)
+        if len(begun) == 1:
+            # Another process begins and ends, and has a point done, while this one is in the middle.
+            create(path, header, points, constants, replace=False)
+            with BankFile(path, "r+") as other:
+                other.write(0, bank.content[0])
+        fill(file, header, points, constants)
+
+    monkeypatch.setattr(store, "_fill", twice)
+    before = {*tmp_path.iterdir()}
+    with pytest.raises(BankError, match=r"twice\.h5: another process has made that file meanwhile.*--resume"):
+        create(path, bank.header, bank.points, bank.constants, replace=False)
+    assert len({*begun}) == 2
+    assert {*tmp_path.iterdir()} == before | {path}
+    with BankFile(path) as file:
+        assert file.done.tolist() == [True, False, False, False]
+        assert len(file.damaged()) == 0
 
 
 def test_a_file_is_replaced_only_where_it_may_be(bank: Bank) -> None:
