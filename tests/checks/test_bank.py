@@ -281,6 +281,21 @@ def test_info_and_verification(tmp_path: Path, lenet: Path) -> None:
         verify_bank(bank, lenet)
 
 
+def test_a_damaged_center_is_neither_gone_on_with_nor_verified_nor_served(tmp_path: Path, lenet: Path) -> None:
+    data = write_images(tmp_path, 8)
+    bank = build(lenet, data)
+    with h5py.File(bank, "r+") as raw:
+        dataset(raw, "done")[3] = 0
+        dataset(raw, "centers")[3, 0] += 0.5
+    for action in (lambda: build(lenet, data, resume=True), lambda: verify_bank(bank, lenet)):
+        with pytest.raises(BankError, match=r"what was chosen of the points .* is damaged"):
+            action()
+    with h5py.File(bank, "r+") as raw:
+        dataset(raw, "done")[3] = 1
+    with pytest.raises(BankError, match=r"what was chosen of the points .* is damaged"):
+        run(lenet, data, bank)
+
+
 def test_numbers_that_are_not_the_networks_are_found_though_checksums_agree(tmp_path: Path, lenet: Path) -> None:
     bank = build(lenet, write_images(tmp_path, 8))
     with BankFile(bank, "r+") as file:

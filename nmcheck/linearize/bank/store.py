@@ -8,7 +8,7 @@ a build is killed at, the file opens, and a point that is marked is complete.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,8 @@ from nmcheck.errors import BankError, UsageError
 from nmcheck.linearize.bank.content import Content
 from nmcheck.linearize.bank.failures import explained
 from nmcheck.linearize.bank.fresh_file import fresh_file
-from nmcheck.linearize.bank.header import FORMAT_VERSION, Arrays, Header, header_from_json
+from nmcheck.linearize.bank.header import FORMAT_VERSION, Header, header_from_json
+from nmcheck.linearize.bank.layout import checksum, datasets
 from nmcheck.linearize.bank.points import Points
 
 FORMAT = "nmcheck bank"
@@ -65,6 +66,9 @@ class BankFile:
             self.header = self._header()
             with explained(path, "read"):
                 self._check_layout()
+            if mode == "r+":
+                # What is made from a point's choice gets its checksum, so the choice is to be right.
+                self._check_choice()
         except BaseException:
             self._file.close()
             raise
@@ -91,7 +95,12 @@ class BankFile:
 
     @property
     def points(self) -> Points:
-        """Where the bank linearizes."""
+        """Where the bank linearizes.
+
+        Raises:
+            BankError: the file is damaged.
+        """
+        self._check_choice()
         with explained(self.path, "read"):
             return Points(self.header.choice, *(self._choice[name].copy() for name in self.header.choice_arrays))
 
@@ -104,7 +113,7 @@ class BankFile:
         with explained(self.path, "read"):
             kept = {name: self._dataset(f"constants/{name}")[()] for name in self.header.constant_arrays}
             stated = int(np.asarray(self._file.attrs["constants_crc32"]))
-        if _checksum(kept) != stated:
+        if checksum(kept) != stated:
             raise BankError(
                 f"{self.path}: what the bank keeps for all points is damaged; delete the file and build it again."
             )
@@ -125,13 +134,19 @@ class BankFile:
         return kept
 
     def damaged(self) -> Int64[np.ndarray, " damaged"]:
-        """Positions of complete points whose bytes are not those that were written."""
+        """Positions of complete points whose bytes are not those that were written.
+
+        Raises:
+            BankError: the file is damaged elsewhere: of a point that is not complete, what was chosen.
+        """
         found = []
         for index in np.flatnonzero(self.done):
             with explained(self.path, "read"):
                 kept = {name: self._dataset(f"points/{name}")[index] for name in self.header.point_arrays}
                 if self._checksum_of(int(index), kept) != int(self._dataset("checksum")[index]):
                     found.append(index)
+        if not found:
+            self._check_choice()
         return np.array(found, np.int64)
 
     def write(self, index: int, content: Content) -> None:
@@ -172,10 +187,19 @@ class BankFile:
         return header_from_json(text, self.path)
 
     def _check_layout(self) -> None:
-        for name, (shape, dtype) in _datasets(self.header).items():
+        for name, (shape, dtype) in datasets(self.header).items():
             found = self._dataset(name)
             if found.shape != shape or found.dtype != dtype:
                 raise KeyError(f"{name} has shape {found.shape} and type {found.dtype}")
+
+    def _check_choice(self) -> None:
+        with explained(self.path, "read"):
+            stated = int(np.asarray(self._file.attrs["choice_crc32"]))
+            if checksum(self._choice) != stated:
+                raise BankError(
+                    f"{self.path}: what was chosen of the points (centers, members, class mix, reach) is damaged; "
+                    "delete the file and build it again."
+                )
 
     def _dataset(self, name: str) -> h5py.Dataset:
         found = self._file[name]
@@ -185,7 +209,7 @@ class BankFile:
 
     def _checksum_of(self, index: int, content: Content) -> int:
         """Over what was chosen and what was computed."""
-        return _checksum({name: array[index] for name, array in self._choice.items()} | content)
+        return checksum({name: array[index] for name, array in self._choice.items()} | content)
 
     @cached_property
     def _choice(self) -> Content:
@@ -239,10 +263,11 @@ def _empty() -> bytes:
 
 
 def _fill(file: h5py.File, header: Header, points: Points, constants: Content) -> None:
-    for name, (shape, dtype) in _datasets(header).items():
+    for name, (shape, dtype) in datasets(header).items():
         _allocate(file, name, shape, dtype)
-    for name in header.choice_arrays:
-        file[name][...] = getattr(points, name)  # pyright: ignore[reportIndexIssue]
+    choice = {name: np.asarray(getattr(points, name), dtype) for name, (_, dtype) in header.choice_arrays.items()}
+    for name, array in choice.items():
+        file[name][...] = array  # pyright: ignore[reportIndexIssue]
     for name in header.constant_arrays:
         file[f"constants/{name}"][...] = constants[name]  # pyright: ignore[reportIndexIssue]
     text = header.to_json()
@@ -250,19 +275,9 @@ def _fill(file: h5py.File, header: Header, points: Points, constants: Content) -
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["header"] = text
     file.attrs["header_crc32"] = zlib.crc32(text.encode())
-    file.attrs["constants_crc32"] = _checksum({name: constants[name] for name in header.constant_arrays})
-
-
-def _datasets(header: Header) -> Arrays:
-    k = header.points
-    per_point: Mapping[str, Arrays] = {"": header.choice_arrays, "points/": header.point_arrays}
-    found: Arrays = {
-        f"{group}{name}": ((k, *shape), dtype)
-        for group, arrays in per_point.items()
-        for name, (shape, dtype) in arrays.items()
-    }
-    found |= {f"constants/{name}": entry for name, entry in header.constant_arrays.items()}
-    return found | {"done": ((k,), np.dtype(np.uint8)), "checksum": ((k,), np.dtype(np.uint32))}
+    # A point's own checksum has its choice too, but is written when the point is made.
+    file.attrs["choice_crc32"] = checksum(choice)
+    file.attrs["constants_crc32"] = checksum({name: constants[name] for name in header.constant_arrays})
 
 
 def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -278,11 +293,3 @@ def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtyp
     links.set_create_intermediate_group(True)
     kind, space = h5py.h5t.py_create(dtype), h5py.h5s.create_simple(shape)
     h5py.h5d.create(file.id, name.encode(), kind, space, settings, links)
-
-
-def _checksum(content: Content) -> int:
-    """crc32 of all arrays in the order of their names; it tells every change of a single byte."""
-    value = 0
-    for name in sorted(content):
-        value = zlib.crc32(np.ascontiguousarray(content[name]).tobytes(), value)
-    return value

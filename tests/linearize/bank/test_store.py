@@ -108,6 +108,32 @@ def test_any_flipped_byte_of_a_point_is_found(bank: Bank) -> None:
                 file.read(0)
 
 
+@pytest.mark.parametrize("name", ["centers", "members", "class_mix", "reach"])
+def test_a_damaged_choice_of_a_point_that_is_not_done_is_found(bank: Bank, name: str) -> None:
+    """Before the point is made from it and gets a checksum that agrees."""
+    with h5py.File(bank.path) as raw:
+        found = dataset(raw, name)
+        place = (found.id.get_offset() or 0) + 3 * found[3].nbytes
+    flipped = bytearray(bank.path.read_bytes())
+    flipped[place] ^= 1
+    bank.path.write_bytes(flipped)
+    with pytest.raises(BankError, match=r"what was chosen of the points .* is damaged; delete the file and build it"):
+        BankFile(bank.path, "r+")
+    with BankFile(bank.path) as file:
+        with pytest.raises(BankError, match="what was chosen of the points"):
+            file.damaged()
+        with pytest.raises(BankError, match="what was chosen of the points"):
+            _ = file.points
+        file.read(0)
+
+
+def test_a_bank_without_the_checksum_of_its_choice_is_refused(bank: Bank) -> None:
+    with h5py.File(bank.path, "r+") as raw:
+        del raw.attrs["choice_crc32"]
+    with pytest.raises(BankError, match=r"the bank is damaged: .*choice_crc32"):
+        BankFile(bank.path, "r+")
+
+
 def test_a_flipped_byte_of_what_is_kept_once_is_found(bank: Bank) -> None:
     with h5py.File(bank.path) as raw:
         place = (dataset(raw, "constants/outer").id.get_offset() or 0) + 5
