@@ -17,6 +17,7 @@ _FULL = {
     errno.EDQUOT: "the quota of the disk is used up; free some space",
 }
 _BUSY = (errno.EAGAIN, errno.EACCES)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
 @contextmanager
@@ -52,16 +53,30 @@ def _reason(error: Exception, doing: str) -> str:
     if number in _FULL:
         # A bank that could not be made is not there to go on with.
         return f"{_FULL[number]}, then {'run the command again' if doing == 'made' else 'go on with --resume'}."
-    if "lock file" in text and number in _BUSY:
-        return "another process is building or reading it; wait until that has ended."
+    if number == errno.ENOLCK or "lock file" in text:
+        return _about_locks(number)
     if "truncated" in text:
         return "it is shorter than it was made, so it was cut off; copy it again, or delete it and build it again."
     if "signature not found" in text:
         return "it is no HDF5 file; name a file that nmcheck bank build has made."
     if number is not None:
-        what = errno.errorcode.get(number, str(number))
-        return f"{os.strerror(number)} ({what}); choose another file or folder."
+        return _other(number)
     return f"{_first_line(error)}; it is damaged, so delete the file and build it again."
+
+
+def _about_locks(number: int | None) -> str:
+    if number in _BUSY:
+        return "another process is building or reading it; wait until that has ended."
+    if number in _NO_LOCKS:
+        return (
+            f"its file system has no locks ({errno.errorcode[number]}), so that two builds could spoil it; put it on a "
+            "local disk, or set HDF5_USE_FILE_LOCKING=FALSE and see to it that one process at a time uses it."
+        )
+    return "it cannot be locked; put it on a local disk." if number is None else _other(number)
+
+
+def _other(number: int) -> str:
+    return f"{os.strerror(number)} ({errno.errorcode.get(number, number)}); choose another file or folder."
 
 
 def _first_line(error: Exception) -> str:

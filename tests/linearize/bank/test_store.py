@@ -226,6 +226,44 @@ def test_a_second_writer_or_a_reader_meanwhile_is_refused(bank: Bank, theirs: st
     BankFile(bank.path, "r+").__exit__(None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.ENOLCK, "No locks available"),
+        # As HDF5 says it, without an errno of the error's own.
+        (None, "Unable to synchronously open file (unable to lock file, errno = 38, error message = 'Function not')"),
+        (None, "Unable to synchronously open file (unable to lock file, errno = 95, error message = 'Operation not')"),
+    ],
+)
+def test_where_there_are_no_locks_the_way_out_is_said(
+    bank: Bank, tmp_path: Path, number: int | None, text: str
+) -> None:
+    def opener(path, mode):
+        raise OSError(text) if number is None else OSError(number, text)
+
+    before = {*tmp_path.iterdir()}
+    sentence = r"has no locks \(E\w+\).*; put it on a local disk, or set HDF5_USE_FILE_LOCKING=FALSE and see to it"
+    with pytest.raises(BankError, match=rf"cannot be opened: its file system {sentence}"):
+        BankFile(bank.path, opener=opener)
+    with pytest.raises(BankError, match=rf"cannot be made: its file system {sentence}"):
+        create(tmp_path / "b.h5", bank.header, bank.points, bank.constants, replace=False, opener=opener)
+    assert {*tmp_path.iterdir()} == before
+
+
+def test_the_way_out_works(bank: Bank) -> None:
+    """What the sentence names makes HDF5 ask for no lock, though nmcheck wants one."""
+    code = "import sys; from pathlib import Path; from nmcheck.linearize.bank.store import BankFile; "
+    code += "BankFile(Path(sys.argv[1]), 'r+')"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    command = [sys.executable, "-c", code, str(bank.path)]
+    with BankFile(bank.path, "r+"):
+        for value, is_open in (("TRUE", False), ("FALSE", True)):
+            tried = subprocess.run(
+                command, env={**environment, "HDF5_USE_FILE_LOCKING": value}, capture_output=True, check=False
+            )
+            assert (tried.returncode == 0) == is_open
+
+
 class FullDisk(io.BytesIO):
     """A file on a disk with some room: writing beyond it fails as the system's does."""
 
