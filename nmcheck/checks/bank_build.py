@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, replace
 from functools import partial
@@ -133,7 +134,12 @@ def build_bank(plan: BankPlan, progress: Progress | None = None) -> None:
 
 def _begun(options: BankOptions) -> tuple[Header, int] | None:
     """The bank to go on with, if there is one, and how far it is."""
+    if options.output.is_dir():
+        raise UsageError(
+            f"{options.output} is a folder; name a file by --output, such as {options.output / 'bank.h5'}."
+        )
     if not options.output.exists():
+        _check_folder(options)
         return None
     if not options.resume:
         raise UsageError(f"{options.output} exists; go on with it by --resume, or choose another --output.")
@@ -211,10 +217,20 @@ def bank_header(case: Case, options: BankOptions, cut: Node, maker: PointMaker, 
     )
 
 
-def _check_disk(options: BankOptions, header: Header) -> None:
+def _check_folder(options: BankOptions) -> None:
+    """What can be known of the place before the long work."""
     folder = options.output.resolve().parent
     if not folder.is_dir():
         raise BankError(f"{options.output}: the folder {folder} does not exist; make it first.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BankError(
+            f"{options.output}: the folder {folder} cannot be written to; change its permissions or choose another "
+            "--output."
+        )
+
+
+def _check_disk(options: BankOptions, header: Header) -> None:
+    folder = options.output.resolve().parent
     free = shutil.disk_usage(folder).free
     if header.bytes <= free:
         return

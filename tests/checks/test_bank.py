@@ -1,6 +1,7 @@
 """Banks from the model file to the report."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -281,6 +282,21 @@ def test_info_and_verification(tmp_path: Path, lenet: Path) -> None:
         verify_bank(bank, lenet)
 
 
+def test_a_damaged_center_is_neither_gone_on_with_nor_verified_nor_served(tmp_path: Path, lenet: Path) -> None:
+    data = write_images(tmp_path, 8)
+    bank = build(lenet, data)
+    with h5py.File(bank, "r+") as raw:
+        dataset(raw, "done")[3] = 0
+        dataset(raw, "centers")[3, 0] += 0.5
+    for action in (lambda: build(lenet, data, resume=True), lambda: verify_bank(bank, lenet)):
+        with pytest.raises(BankError, match=r"what was chosen of the points .* is damaged"):
+            action()
+    with h5py.File(bank, "r+") as raw:
+        dataset(raw, "done")[3] = 1
+    with pytest.raises(BankError, match=r"what was chosen of the points .* is damaged"):
+        run(lenet, data, bank)
+
+
 def test_numbers_that_are_not_the_networks_are_found_though_checksums_agree(tmp_path: Path, lenet: Path) -> None:
     bank = build(lenet, write_images(tmp_path, 8))
     with BankFile(bank, "r+") as file:
@@ -288,6 +304,36 @@ def test_numbers_that_are_not_the_networks_are_found_though_checksums_agree(tmp_
         file.write(0, {**kept, "norms": 1.1 * kept["norms"]})
     with pytest.raises(BankError, match=r"computed again differ by 0\.1 of"):
         verify_bank(bank, lenet)
+
+
+def untouched(*_, **__):
+    raise AssertionError("the long work has begun")
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_before_anything_is_read(
+    tmp_path: Path, lenet: Path, monkeypatch
+) -> None:
+    """Of a folder, whoever asks: root may write anywhere."""
+    asked = []
+
+    def access(path, mode: int) -> bool:
+        asked.append((Path(path), mode))
+        return False
+
+    monkeypatch.setattr("nmcheck.checks.bank_build.open_case", untouched)
+    monkeypatch.setattr("nmcheck.checks.bank_build.os.access", access)
+    with pytest.raises(BankError, match=r"b\.h5: the folder .* cannot be written to; change its permissions or choose"):
+        plan_bank(BankOptions(lenet, "mnist", tmp_path / "b.h5", 5))
+    assert asked == [(tmp_path.resolve(), os.W_OK | os.X_OK)]
+    with pytest.raises(BankError, match="does not exist; make it first"):
+        plan_bank(BankOptions(lenet, "mnist", tmp_path / "no" / "b.h5", 5))
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_is_no_bank_to_build(tmp_path: Path, lenet: Path, monkeypatch, *, resume: bool) -> None:
+    monkeypatch.setattr("nmcheck.checks.bank_build.open_case", untouched)
+    with pytest.raises(UsageError, match=r"is a folder; name a file by --output, such as .*bank\.h5"):
+        plan_bank(BankOptions(lenet, "mnist", tmp_path, 5, resume=resume))
 
 
 def test_costs_are_known_before(tmp_path: Path, lenet: Path) -> None:

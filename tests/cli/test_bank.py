@@ -220,3 +220,25 @@ def test_interrupted_by_the_user_a_build_says_how_to_go_on(files) -> None:
     with BankFile(bank) as file:
         assert 1 <= int(file.done.sum()) < 20
         assert len(file.damaged()) == 0
+
+
+LIMITED = """
+import resource, sys
+from nmcheck.cli.app import run
+resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_file_that_cannot_be_that_large_is_one_sentence_and_no_crash(files) -> None:
+    """A real limit of the system: what it does not allow, HDF5 takes badly, to the end of the process."""
+    model, data, bank = files
+    before = sorted(bank.parent.iterdir())
+    arguments = ["bank", "build", model, "--data", data, "-k", "20", "-o", str(bank), "--kernels", "native", "-q"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    command = [sys.executable, "-c", LIMITED, *arguments]
+    made = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert made.returncode == 3
+    assert len(made.stderr.splitlines()) == 1
+    assert made.stderr.startswith(f"Error: {bank}: the bank cannot be made: the system allows no file that large here")
+    assert sorted(bank.parent.iterdir()) == before

@@ -203,7 +203,7 @@ def header_from_json(text: str, path: object) -> Header:
         entries["arithmetic"] = Arithmetic(**entries["arithmetic"])
         return Header(**entries)
     except (ValueError, KeyError, TypeError) as error:
-        raise BankError(f"{path}: the bank's header is damaged; build the bank again.") from error
+        raise BankError(f"{path}: the bank's header is damaged; delete the file and build it again.") from error
 
 
 def _short(value: object) -> str:

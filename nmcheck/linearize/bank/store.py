@@ -7,12 +7,9 @@ a build is killed at, the file opens, and a point that is marked is complete.
 
 from __future__ import annotations
 
-import errno
-import os
-import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -24,18 +21,23 @@ from jaxtyping import Bool, Int64
 
 from nmcheck.errors import BankError, UsageError
 from nmcheck.linearize.bank.content import Content
-from nmcheck.linearize.bank.header import FORMAT_VERSION, Arrays, Header, header_from_json
+from nmcheck.linearize.bank.failures import explained
+from nmcheck.linearize.bank.fresh_file import fresh_file
+from nmcheck.linearize.bank.header import FORMAT_VERSION, Header, header_from_json
+from nmcheck.linearize.bank.layout import checksum, datasets
 from nmcheck.linearize.bank.points import Points
 
 FORMAT = "nmcheck bank"
-Opener = Callable[[Path, Literal["r", "r+", "w"]], h5py.File]
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-_BUSY = (errno.EAGAIN, errno.EACCES)
+Opener = Callable[[Path, Literal["r", "r+"]], h5py.File]
+_VERSIONS = ("earliest", "v108")
+"""The format of old versions of HDF5 is the one that a killed writer leaves readable."""
+_STRUCTURE = 16_384
+"""Bytes that HDF5's own structures stay below, the header apart."""
 
 
-def open_file(path: Path, mode: Literal["r", "r+", "w"]) -> h5py.File:
-    """A file on disk; the format of old versions of HDF5 is the one that a killed writer leaves readable."""
-    return h5py.File(path, mode, libver=("earliest", "v108"), locking=True)
+def open_file(path: Path, mode: Literal["r", "r+"]) -> h5py.File:
+    """A file on disk."""
+    return h5py.File(path, mode, libver=_VERSIONS, locking=True)
 
 
 class BankFile:
@@ -58,12 +60,15 @@ class BankFile:
         if not path.is_file():
             kind = "is a folder" if path.is_dir() else "does not exist"
             raise BankError(f"{path}: the bank {kind}; make one with nmcheck bank build.")
-        with _explained(path, "opened"):
+        with explained(path, "opened"):
             self._file = opener(path, mode)
         try:
             self.header = self._header()
-            with _explained(path, "read"):
+            with explained(path, "read"):
                 self._check_layout()
+            if mode == "r+":
+                # What is made from a point's choice gets its checksum, so the choice is to be right.
+                self._check_choice()
         except BaseException:
             self._file.close()
             raise
@@ -79,19 +84,24 @@ class BankFile:
             with suppress(Exception):
                 self._file.close()
             return
-        with _explained(self.path, "closed"):
+        with explained(self.path, "closed"):
             self._file.close()
 
     @property
     def done(self) -> Bool[np.ndarray, " k"]:
         """Which points are complete."""
-        with _explained(self.path, "read"):
+        with explained(self.path, "read"):
             return self._dataset("done")[:] == 1
 
     @property
     def points(self) -> Points:
-        """Where the bank linearizes."""
-        with _explained(self.path, "read"):
+        """Where the bank linearizes.
+
+        Raises:
+            BankError: the file is damaged.
+        """
+        self._check_choice()
+        with explained(self.path, "read"):
             return Points(self.header.choice, *(self._choice[name].copy() for name in self.header.choice_arrays))
 
     def constants(self) -> Content:
@@ -100,11 +110,13 @@ class BankFile:
         Raises:
             BankError: the file is damaged.
         """
-        with _explained(self.path, "read"):
+        with explained(self.path, "read"):
             kept = {name: self._dataset(f"constants/{name}")[()] for name in self.header.constant_arrays}
             stated = int(np.asarray(self._file.attrs["constants_crc32"]))
-        if _checksum(kept) != stated:
-            raise BankError(f"{self.path}: what the bank keeps for all points is damaged; build the bank again.")
+        if checksum(kept) != stated:
+            raise BankError(
+                f"{self.path}: what the bank keeps for all points is damaged; delete the file and build it again."
+            )
         return kept
 
     def read(self, index: int) -> Content:
@@ -113,22 +125,28 @@ class BankFile:
         Raises:
             BankError: the point is missing or damaged.
         """
-        with _explained(self.path, "read"):
+        with explained(self.path, "read"):
             if self._dataset("done")[index] != 1:
                 raise BankError(f"{self.path}: point {index} is missing; complete the bank with --resume.")
             kept = {name: self._dataset(f"points/{name}")[index] for name in self.header.point_arrays}
             if self._checksum_of(index, kept) != int(self._dataset("checksum")[index]):
-                raise BankError(f"{self.path}: point {index} is damaged; build the bank again.")
+                raise BankError(f"{self.path}: point {index} is damaged; delete the file and build it again.")
         return kept
 
     def damaged(self) -> Int64[np.ndarray, " damaged"]:
-        """Positions of complete points whose bytes are not those that were written."""
+        """Positions of complete points whose bytes are not those that were written.
+
+        Raises:
+            BankError: the file is damaged elsewhere: of a point that is not complete, what was chosen.
+        """
         found = []
         for index in np.flatnonzero(self.done):
-            with _explained(self.path, "read"):
+            with explained(self.path, "read"):
                 kept = {name: self._dataset(f"points/{name}")[index] for name in self.header.point_arrays}
                 if self._checksum_of(int(index), kept) != int(self._dataset("checksum")[index]):
                     found.append(index)
+        if not found:
+            self._check_choice()
         return np.array(found, np.int64)
 
     def write(self, index: int, content: Content) -> None:
@@ -137,7 +155,7 @@ class BankFile:
         Raises:
             BankError: it cannot be written; the points that were complete stay so.
         """
-        with _explained(self.path, "written"):
+        with explained(self.path, "written"):
             for name, (shape, dtype) in self.header.point_arrays.items():
                 if (content[name].shape, content[name].dtype) != (shape, dtype):
                     raise ValueError(f"{name} has shape {content[name].shape}, and {shape} is wanted")
@@ -153,7 +171,7 @@ class BankFile:
         return self.path.stat().st_size
 
     def _header(self) -> Header:
-        with _explained(self.path, "read"):
+        with explained(self.path, "read"):
             attributes: dict[str, Any] = dict(self._file.attrs)
         if attributes.get("format") != FORMAT:
             raise BankError(f"{self.path} is no bank of nmcheck's; name a file that nmcheck bank build has made.")
@@ -161,18 +179,27 @@ class BankFile:
         if version != FORMAT_VERSION:
             raise BankError(
                 f"{self.path}: the bank has format version {version}, and this nmcheck reads version {FORMAT_VERSION}; "
-                "update nmcheck or build the bank again."
+                "update nmcheck, or build the bank again."
             )
         text = str(attributes.get("header", ""))
         if zlib.crc32(text.encode()) != attributes.get("header_crc32"):
-            raise BankError(f"{self.path}: the bank's header is damaged; build the bank again.")
+            raise BankError(f"{self.path}: the bank's header is damaged; delete the file and build it again.")
         return header_from_json(text, self.path)
 
     def _check_layout(self) -> None:
-        for name, (shape, dtype) in _datasets(self.header).items():
+        for name, (shape, dtype) in datasets(self.header).items():
             found = self._dataset(name)
             if found.shape != shape or found.dtype != dtype:
                 raise KeyError(f"{name} has shape {found.shape} and type {found.dtype}")
+
+    def _check_choice(self) -> None:
+        with explained(self.path, "read"):
+            stated = int(np.asarray(self._file.attrs["choice_crc32"]))
+            if checksum(self._choice) != stated:
+                raise BankError(
+                    f"{self.path}: what was chosen of the points (centers, members, class mix, reach) is damaged; "
+                    "delete the file and build it again."
+                )
 
     def _dataset(self, name: str) -> h5py.Dataset:
         found = self._file[name]
@@ -182,7 +209,7 @@ class BankFile:
 
     def _checksum_of(self, index: int, content: Content) -> int:
         """Over what was chosen and what was computed."""
-        return _checksum({name: array[index] for name, array in self._choice.items()} | content)
+        return checksum({name: array[index] for name, array in self._choice.items()} | content)
 
     @cached_property
     def _choice(self) -> Content:
@@ -195,7 +222,7 @@ def create(
 ) -> None:
     """Make the file of a bank without any point done.
 
-    It is made under another name and takes its own when it is whole.
+    It is made under a name of its own and takes the bank's when it is whole; of several processes the first has it.
 
     Args:
         path: where.
@@ -207,32 +234,40 @@ def create(
 
     Raises:
         UsageError: there is a file of that name that may not be replaced.
-        BankError: the file cannot be made, because the disk is full, the folder not writable, or another build at it.
+        BankError: the file cannot be made, because the disk is full, the folder not writable, or another process was
+            faster.
     """
     if path.exists() and not replace:
         raise UsageError(f"{path} exists; go on with it by --resume, or choose another --output.")
-    temporary = path.with_name(f".{path.name}.new")
-    with _explained(path, "made"):
-        file = opener(temporary, "w")
+    size = header.bytes + len(header.to_json()) + _STRUCTURE
+    # HDF5 crashes where the disk gets full under it, so the file has all its space before HDF5 sees it.
+    with explained(path, "made"), fresh_file(path, _empty(), size, replace=replace) as temporary:
+        file = opener(temporary, "r+")
         try:
             _fill(file, header, points, constants)
+            # This gives back what was taken too much.
             file.flush()
             file.close()
-            temporary.replace(path)
         except BaseException:
             # Closing fails again where writing has; what matters is what failed first.
             with suppress(Exception):
                 file.close()
-            with suppress(OSError):
-                temporary.unlink()
             raise
 
 
+def _empty() -> bytes:
+    """A file of HDF5 with nothing in it."""
+    with h5py.File("empty", "w", libver=_VERSIONS, driver="core", backing_store=False) as file:
+        file.flush()
+        return file.id.get_file_image()
+
+
 def _fill(file: h5py.File, header: Header, points: Points, constants: Content) -> None:
-    for name, (shape, dtype) in _datasets(header).items():
+    for name, (shape, dtype) in datasets(header).items():
         _allocate(file, name, shape, dtype)
-    for name in header.choice_arrays:
-        file[name][...] = getattr(points, name)  # pyright: ignore[reportIndexIssue]
+    choice = {name: np.asarray(getattr(points, name), dtype) for name, (_, dtype) in header.choice_arrays.items()}
+    for name, array in choice.items():
+        file[name][...] = array  # pyright: ignore[reportIndexIssue]
     for name in header.constant_arrays:
         file[f"constants/{name}"][...] = constants[name]  # pyright: ignore[reportIndexIssue]
     text = header.to_json()
@@ -240,19 +275,9 @@ def _fill(file: h5py.File, header: Header, points: Points, constants: Content) -
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["header"] = text
     file.attrs["header_crc32"] = zlib.crc32(text.encode())
-    file.attrs["constants_crc32"] = _checksum({name: constants[name] for name in header.constant_arrays})
-
-
-def _datasets(header: Header) -> Arrays:
-    k = header.points
-    per_point: Mapping[str, Arrays] = {"": header.choice_arrays, "points/": header.point_arrays}
-    found: Arrays = {
-        f"{group}{name}": ((k, *shape), dtype)
-        for group, arrays in per_point.items()
-        for name, (shape, dtype) in arrays.items()
-    }
-    found |= {f"constants/{name}": entry for name, entry in header.constant_arrays.items()}
-    return found | {"done": ((k,), np.dtype(np.uint8)), "checksum": ((k,), np.dtype(np.uint32))}
+    # A point's own checksum has its choice too, but is written when the point is made.
+    file.attrs["choice_crc32"] = checksum(choice)
+    file.attrs["constants_crc32"] = checksum({name: constants[name] for name in header.constant_arrays})
 
 
 def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -268,44 +293,3 @@ def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtyp
     links.set_create_intermediate_group(True)
     kind, space = h5py.h5t.py_create(dtype), h5py.h5s.create_simple(shape)
     h5py.h5d.create(file.id, name.encode(), kind, space, settings, links)
-
-
-def _checksum(content: Content) -> int:
-    """crc32 of all arrays in the order of their names; it tells every change of a single byte."""
-    value = 0
-    for name in sorted(content):
-        value = zlib.crc32(np.ascontiguousarray(content[name]).tobytes(), value)
-    return value
-
-
-@contextmanager
-def _explained(path: Path, doing: str) -> Iterator[None]:
-    """Failures of HDF5 and of the system in one sentence."""
-    try:
-        yield
-    except KeyError as error:
-        raise BankError(f"{path}: the bank is damaged: {_first_line(error)}; build it again.") from error
-    except (OSError, RuntimeError, ValueError) as error:
-        raise BankError(f"{path}: the bank cannot be {doing}: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    stated = re.search(r"errno = (\d+)", text)
-    number = int(stated[1]) if stated else getattr(error, "errno", None)
-    if number in _FULL:
-        return "the disk is full; free some space, then go on with --resume."
-    if "lock file" in text and number in _BUSY:
-        return "another process is building or reading it; wait until that has ended."
-    if "truncated" in text:
-        return "it is shorter than it was made, so it was cut off on the way; copy or build it again."
-    if "signature not found" in text:
-        return "it is no HDF5 file; name a file that nmcheck bank build has made."
-    if number is not None:
-        what = errno.errorcode.get(number, str(number))
-        return f"{os.strerror(number)} ({what}); choose another file or folder."
-    return f"{_first_line(error)}; it is damaged, so build it again."
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip("'\".")[:200]

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,32 @@ def test_any_flipped_byte_of_a_point_is_found(bank: Bank) -> None:
                 file.read(0)
 
 
+@pytest.mark.parametrize("name", ["centers", "members", "class_mix", "reach"])
+def test_a_damaged_choice_of_a_point_that_is_not_done_is_found(bank: Bank, name: str) -> None:
+    """Before the point is made from it and gets a checksum that agrees."""
+    with h5py.File(bank.path) as raw:
+        found = dataset(raw, name)
+        place = (found.id.get_offset() or 0) + 3 * found[3].nbytes
+    flipped = bytearray(bank.path.read_bytes())
+    flipped[place] ^= 1
+    bank.path.write_bytes(flipped)
+    with pytest.raises(BankError, match=r"what was chosen of the points .* is damaged; delete the file and build it"):
+        BankFile(bank.path, "r+")
+    with BankFile(bank.path) as file:
+        with pytest.raises(BankError, match="what was chosen of the points"):
+            file.damaged()
+        with pytest.raises(BankError, match="what was chosen of the points"):
+            _ = file.points
+        file.read(0)
+
+
+def test_a_bank_without_the_checksum_of_its_choice_is_refused(bank: Bank) -> None:
+    with h5py.File(bank.path, "r+") as raw:
+        del raw.attrs["choice_crc32"]
+    with pytest.raises(BankError, match=r"the bank is damaged: .*choice_crc32"):
+        BankFile(bank.path, "r+")
+
+
 def test_a_flipped_byte_of_what_is_kept_once_is_found(bank: Bank) -> None:
     with h5py.File(bank.path) as raw:
         place = (dataset(raw, "constants/outer").id.get_offset() or 0) + 5
@@ -134,7 +161,9 @@ def test_a_flipped_byte_anywhere_ends_in_a_sentence_or_is_found(bank: Bank) -> N
 def test_a_file_cut_off_is_refused(bank: Bank, share: float) -> None:
     whole = bank.path.read_bytes()
     bank.path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(BankError, match=r"bank\.h5: the bank cannot be opened: .*(cut off on the way|no HDF5 file)"):
+    with pytest.raises(
+        BankError, match=r"bank\.h5: the bank cannot be opened: .*(or delete it and build it again|no HDF5 file)"
+    ):
         BankFile(bank.path)
 
 
@@ -197,11 +226,49 @@ def test_a_second_writer_or_a_reader_meanwhile_is_refused(bank: Bank, theirs: st
     BankFile(bank.path, "r+").__exit__(None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.ENOLCK, "No locks available"),
+        # As HDF5 says it, without an errno of the error's own.
+        (None, "Unable to synchronously open file (unable to lock file, errno = 38, error message = 'Function not')"),
+        (None, "Unable to synchronously open file (unable to lock file, errno = 95, error message = 'Operation not')"),
+    ],
+)
+def test_where_there_are_no_locks_the_way_out_is_said(
+    bank: Bank, tmp_path: Path, number: int | None, text: str
+) -> None:
+    def opener(path, mode):
+        raise OSError(text) if number is None else OSError(number, text)
+
+    before = {*tmp_path.iterdir()}
+    sentence = r"has no locks \(E\w+\).*; put it on a local disk, or set HDF5_USE_FILE_LOCKING=FALSE and see to it"
+    with pytest.raises(BankError, match=rf"cannot be opened: its file system {sentence}"):
+        BankFile(bank.path, opener=opener)
+    with pytest.raises(BankError, match=rf"cannot be made: its file system {sentence}"):
+        create(tmp_path / "b.h5", bank.header, bank.points, bank.constants, replace=False, opener=opener)
+    assert {*tmp_path.iterdir()} == before
+
+
+def test_the_way_out_works(bank: Bank) -> None:
+    """What the sentence names makes HDF5 ask for no lock, though nmcheck wants one."""
+    code = "import sys; from pathlib import Path; from nmcheck.linearize.bank.store import BankFile; "
+    code += "BankFile(Path(sys.argv[1]), 'r+')"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    command = [sys.executable, "-c", code, str(bank.path)]
+    with BankFile(bank.path, "r+"):
+        for value, is_open in (("TRUE", False), ("FALSE", True)):
+            tried = subprocess.run(
+                command, env={**environment, "HDF5_USE_FILE_LOCKING": value}, capture_output=True, check=False
+            )
+            assert (tried.returncode == 0) == is_open
+
+
 class FullDisk(io.BytesIO):
     """A file on a disk with some room: writing beyond it fails as the system's does."""
 
-    def __init__(self, room: int) -> None:
-        super().__init__()
+    def __init__(self, content: bytes, room: int) -> None:
+        super().__init__(content)
         self.room = room
 
     def write(self, data) -> int:  # type: ignore[override]
@@ -216,20 +283,108 @@ class FullDisk(io.BytesIO):
 
 
 @pytest.mark.parametrize("room", [0, 300, 3000])
-def test_a_full_disk_shows_before_the_first_point_and_leaves_nothing(bank: Bank, tmp_path: Path, room: int) -> None:
+def test_a_disk_that_is_full_for_hdf5_all_the_same_is_said_and_nothing_left(
+    bank: Bank, tmp_path: Path, room: int
+) -> None:
+    """Where a file system does not keep its word about space that was taken."""
     folder = tmp_path / "full"
     folder.mkdir()
     disks = []
 
     def opener(path, mode):
-        path.write_bytes(b"")
-        disks.append(FullDisk(room))
+        disks.append(FullDisk(path.read_bytes()[:800], room))
         return h5py.File(disks[-1], mode)
 
-    with pytest.raises(BankError, match=r"cannot be made: the disk is full; free some space"):
+    with pytest.raises(BankError, match=r"cannot be made: the disk is full; free some space, then run the command ag"):
         create(folder / "b.h5", bank.header, bank.points, bank.constants, replace=False, opener=opener)
     assert len(disks) == 1
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_hdf5_sees_a_file_that_has_all_its_space(bank: Bank, tmp_path: Path, monkeypatch, *, is_kept: bool) -> None:
+    """Also on a file system that can only be written to."""
+    seen = []
+
+    def unsupported(*_) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    def opener(path: Path, mode):
+        seen.append((path.stat().st_size, 512 * path.stat().st_blocks))
+        return store.open_file(path, mode)
+
+    if not is_kept:
+        monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    other = tmp_path / "other.h5"
+    create(other, bank.header, bank.points, bank.constants, replace=False, opener=opener)
+    (size, taken), made = seen[0], other.stat().st_size
+    assert made <= size <= taken
+    assert size - made < 17_000
+    with BankFile(other, "r+") as file:
+        for index in range(3):
+            file.write(index, bank.content[index])
+    assert other.read_bytes() == bank.path.read_bytes()
+
+
+LIMITED = """
+import os, pickle, resource, sys
+from pathlib import Path
+from nmcheck.errors import BankError
+from nmcheck.linearize.bank.store import create
+path, parts = Path(sys.argv[1]), pickle.loads(Path(sys.argv[2]).read_bytes())
+for limit in map(int, sys.argv[3:]):
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            create(path, *parts, replace=False)
+        except BankError as error:
+            print(f"Error: {limit} {error}", file=sys.stderr, flush=True)
+            # To the very end: what HDF5 could not write it tries again while the process is taken down.
+            sys.exit(3)
+        sys.exit(0)
+    print(limit, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def test_no_limit_of_the_system_makes_hdf5_crash(bank: Bank, tmp_path: Path) -> None:
+    """Real ones, from nothing to a little less than is needed; each in a process of its own."""
+    folder, parts = tmp_path / "limited", tmp_path / "parts"
+    folder.mkdir()
+    parts.write_bytes(pickle.dumps((bank.header, bank.points, bank.constants)))
+    limits = [0, 799, 2_000, 8_000, 18_000]
+    command = [sys.executable, "-c", LIMITED, str(folder / "b.h5"), str(parts), *map(str, limits)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    made = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert made.stdout.splitlines() == [f"{limit} 3" for limit in limits], made.stderr
+    said = made.stderr.splitlines()
+    assert len(said) == len(limits)
+    for limit, line in zip(limits, said, strict=True):
+        assert line.startswith(f"Error: {limit} {folder / 'b.h5'}: the bank cannot be made: the system allows no file")
+    assert list(folder.iterdir()) == []
+
+
+def test_of_two_builds_of_one_file_the_first_to_end_has_it(bank: Bank, tmp_path: Path, monkeypatch) -> None:
+    path, fill, begun = tmp_path / "twice.h5", store._fill, []
+
+    def twice(file, header, points, constants) -> None:
+        begun.append(file.filename)
+        if len(begun) == 1:
+            # Another process begins and ends, and has a point done, while this one is in the middle.
+            create(path, header, points, constants, replace=False)
+            with BankFile(path, "r+") as other:
+                other.write(0, bank.content[0])
+        fill(file, header, points, constants)
+
+    monkeypatch.setattr(store, "_fill", twice)
+    before = {*tmp_path.iterdir()}
+    with pytest.raises(BankError, match=r"twice\.h5: another process has made that file meanwhile.*--resume"):
+        create(path, bank.header, bank.points, bank.constants, replace=False)
+    assert len({*begun}) == 2
+    assert {*tmp_path.iterdir()} == before | {path}
+    with BankFile(path) as file:
+        assert file.done.tolist() == [True, False, False, False]
+        assert len(file.damaged()) == 0
 
 
 def test_a_file_is_replaced_only_where_it_may_be(bank: Bank) -> None:
