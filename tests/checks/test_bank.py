@@ -1,6 +1,8 @@
 """Banks from the model file to the report."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,8 @@ from nmcheck.checks.bank_build import build_bank, plan_bank
 from nmcheck.checks.bank_info import bank_info, verify_bank
 from nmcheck.checks.bank_options import BankOptions
 from nmcheck.checks.options import AnalyzeOptions
-from nmcheck.errors import BankError, UsageError
+from nmcheck.checks.progress import SilentProgress
+from nmcheck.errors import BankError, InterruptedBuildError, UsageError
 from nmcheck.linearize.bank.store import BankFile
 from nmcheck.reports.bank_table import bank_info_parts, bank_preview, bank_verification_parts
 from nmcheck.reports.json import to_json
@@ -250,6 +253,44 @@ def test_a_bank_that_is_not_complete_is_refused_until_it_is(tmp_path: Path, lene
         build(lenet, data, k=6, resume=True)
     build(lenet, data, resume=True)
     assert bank.read_bytes() == whole
+
+
+def test_a_bank_that_dropped_points_goes_on_too(tmp_path: Path, lenet: Path) -> None:
+    """30 images, three of them distinct, have three points, whatever number is asked for."""
+    x = np.random.default_rng(1).random((3, 8, 8))[np.arange(IMAGES) % 3]
+    np.savez(tmp_path / "same.npz", allow_pickle=False, x=x, y=np.arange(IMAGES) % 3)
+    data = str(tmp_path / "same.npz")
+    whole = build(lenet, data, name="whole.h5")
+    assert (bank_info(whole).k, bank_info(whole).choice) == (3, "centers")
+    options = BankOptions(lenet, data, tmp_path / "bank.h5", 5, kernels="native", chunk=16)
+    with pytest.raises(InterruptedBuildError, match="1 of 3 points done"):
+        build_bank(plan_bank(options), StopAfter(1))
+    assert bank_info(options.output).points_done == 1
+    again = replace(options, resume=True)
+    plan = plan_bank(again)
+    assert (plan.done, plan.preview.points) == (1, 3)
+    build_bank(plan)
+    assert options.output.read_bytes() == whole.read_bytes()
+    with pytest.raises(BankError, match=r"another number of points -k \(5, not 6\)"):
+        plan_bank(replace(again, k=6))
+    with pytest.raises(BankError, match=r"another --points \(centers, not medoid\)"):
+        plan_bank(replace(again, points="medoid"))
+
+
+class StopAfter(SilentProgress):
+    """The user's Ctrl-C when some points are written."""
+
+    def __init__(self, points: int) -> None:
+        self.points = points
+
+    @contextmanager
+    def stage(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        def advance(steps: int) -> None:
+            self.points -= steps if title == "Linearizations" else 0
+            if self.points <= 0:
+                raise KeyboardInterrupt
+
+        yield advance
 
 
 def test_info_and_verification(tmp_path: Path, lenet: Path) -> None:
