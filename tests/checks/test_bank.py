@@ -362,7 +362,10 @@ def test_what_does_not_fit_is_refused_with_what_does(tmp_path: Path, lenet: Path
         ({"k": 0}, "-k must be at least 1"),
         ({"jobs": 0}, "--jobs must be at least 1"),
         ({"chunk": 0}, "--chunk must be at least 1"),
-        ({"seed": -1}, "--seed must not be negative"),
+        ({"seed": -1}, r"--seed must be at least 0 and below 2\^32 = 4294967296, but is -1"),
+        ({"seed": 2**32}, r"--seed must be .* but is 4294967296"),
+        ({"memory": 0}, "--memory must be positive"),
+        ({"jobs": 2, "scheduler": "tcp://host:1"}, r"--jobs 2 starts processes here, .* leave one of them out"),
         ({"store": "dense"}, "--store must be"),
         ({"dtype": "float64"}, "--dtype must be"),
         ({"points": "random"}, "--points random is not known"),
@@ -374,6 +377,12 @@ def test_what_does_not_fit_is_refused_with_what_does(tmp_path: Path, lenet: Path
 def test_options_that_cannot_be_are_refused(change, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         replace(BankOptions(Path("m.onnx"), "mnist", Path("b.h5"), 5), **change)
+
+
+def test_the_largest_seed_builds(tmp_path: Path, lenet: Path) -> None:
+    bank = build(lenet, write_images(tmp_path, 8), seed=2**32 - 1, store="low-rank:3")
+    assert bank_info(bank).seed == 2**32 - 1
+    assert verify_bank(bank, lenet).identical
 
 
 def test_an_anchor_needs_a_bank_and_must_be_known() -> None:

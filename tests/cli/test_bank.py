@@ -102,7 +102,7 @@ def test_every_option_reaches_the_build() -> None:
     code, fake = build(
         "--resume", "--cut", "relu1", "--points", "medoid", "--linearizer", "averaged", "--sigma", "0.1", "--store",
         "low-rank:64", "--dtype", "float32", "--scale", "byte", "--range", "-1:1", "--seed", "7", "--samples", "20",
-        "--jobs", "3", "--scheduler", "tcp://host:1", "--memory", "0.5", "--kernels", "native", "--chunk", "9",
+        "--scheduler", "tcp://host:1", "--memory", "0.5", "--kernels", "native", "--chunk", "9",
         "--quiet",
     )  # fmt: skip
     assert code == 0
@@ -110,8 +110,35 @@ def test_every_option_reaches_the_build() -> None:
     assert options is not None
     assert (options.resume, options.cut, options.points, options.linearizer) == (True, "relu1", "medoid", "averaged")
     assert (options.sigma, options.store, options.dtype, options.scale) == (0.1, "low-rank:64", "float32", "byte")
-    assert (options.value_range, options.seed, options.samples, options.jobs) == ((-1.0, 1.0), 7, 20, 3)
+    assert (options.value_range, options.seed, options.samples) == ((-1.0, 1.0), 7, 20)
     assert (options.scheduler, options.memory, options.kernels, options.chunk) == ("tcp://host:1", 2**29, "native", 9)
+
+
+def test_processes_here_are_asked_for() -> None:
+    code, fake = build("--jobs", "3", "--quiet")
+    assert code == 0
+    assert fake.options is not None
+    assert (fake.options.jobs, fake.options.scheduler) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--seed", "5000000000"), "--seed must be at least 0 and below 2^32"),
+        (("--memory", "nan"), "--memory must be a positive, finite number of GiB, not nan"),
+        (("--memory", "inf"), "--memory must be a positive, finite number of GiB, not inf"),
+        (("--memory", "1e305"), "--memory must be a positive, finite number"),
+        (("--memory", "-1"), "--memory must be a positive, finite number of GiB, not -1"),
+        (("--memory", "1e-12"), "--memory must be positive"),
+        (("--jobs", "2", "--scheduler", "tcp://host:1"), "leave one of them out"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(capsys, arguments: tuple[str, ...], text: str) -> None:
+    code, fake = build(*arguments)
+    assert (code, fake.options) == (2, None)
+    shown = " ".join(capsys.readouterr().err.split())
+    assert shown.startswith("Error: ")
+    assert text in shown
 
 
 def test_a_dry_run_builds_nothing(capsys) -> None:
