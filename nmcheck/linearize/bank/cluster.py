@@ -10,9 +10,6 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
-import torch
-
-from nmcheck import __version__
 from nmcheck.errors import BankError
 
 PATIENCE = 10
@@ -110,12 +107,11 @@ def _check_versions(client: Any, scheduler: str) -> None:
 
     The scheduler reads the tasks as well. dask's own ``get_versions`` knows installed packages only.
     """
-
     there = {"the scheduler": client.run_on_scheduler(_installed())}
     # What a worker that dies meanwhile has does not matter.
     there |= {f"the worker {address}": found for address, found in client.run(_installed(), on_error="ignore").items()}
     for where, found in there.items():
-        for name, wanted in (("nmcheck", __version__), ("torch", torch.__version__)):
+        for name, wanted in _installed()().items():
             if found[name] != wanted:
                 has = "has no" if found[name] is None else f"has {found[name]} of"
                 raise BankError(
