@@ -307,7 +307,10 @@ def test_a_failed_write_leaves_the_points_that_were_done(bank: Bank) -> None:
         ({"gain": (2.0,)}, r"another factor of the input scaling \(1\.0, not 2\.0\)"),
         ({"classes": 8}, r"another number of classes \(3, not 8\)"),
         ({"input_shape": (1, 64)}, r"another input shape \(1, 1, 8, 8, not 1, 64\)"),
-        ({"storage": Storage("gram", 0, "float32")}, r"another --store or --dtype \(gram in float16, not gram in float3"),
+        (
+            {"storage": Storage("gram", 0, "float32")},
+            r"another --store or --dtype \(gram in float16, not gram in float3",
+        ),
         ({"storage": Storage("low-rank", 4, "float32")}, r"\(gram in float16, not low-rank:4 in float32\)"),
     ],
 )
