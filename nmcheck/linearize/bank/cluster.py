@@ -63,7 +63,7 @@ def made_there(
         tasks: the other arguments.
 
     Raises:
-        BankError: as of ``connected``, also of workers that join on the way.
+        BankError: as of ``connected``, or the scheduler cannot read the tasks.
     """
     with connected(scheduler, patience) as client:
         from distributed import as_completed  # pyright: ignore[reportMissingImports]

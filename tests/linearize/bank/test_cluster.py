@@ -145,7 +145,5 @@ def test_another_torch_on_the_cluster_is_said(monkeypatch: pytest.MonkeyPatch) -
         check_scheduler(cluster.scheduler_address)
         # The scheduler runs in this process, the worker in its own.
         monkeypatch.setattr("torch.__version__", "1.0")
-        with pytest.raises(
-            BankError, match=r"the worker tcp.* has .* of torch, and here it is 1\.0; install torch 1\.0"
-        ):
+        with pytest.raises(BankError, match=r"the worker tcp.* has .* of torch, and here it is 1\.0; install"):
             check_scheduler(cluster.scheduler_address)
