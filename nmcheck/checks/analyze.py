@@ -18,7 +18,7 @@ from nmcheck.checks.moments import run_moments
 from nmcheck.checks.noise import noise_entry
 from nmcheck.checks.normalization import normalization_entries, normalization_nodes
 from nmcheck.checks.options import LEAST_REFERENCE_SAMPLES, AnalyzeOptions
-from nmcheck.checks.plan import plan_moments
+from nmcheck.checks.plan import LINEARIZED, plan_moments
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.reference_run import reference_counts
 from nmcheck.checks.report_head import data_entry, model_entry
@@ -30,7 +30,9 @@ from nmcheck.moments.diagonal import PROBES
 from nmcheck.results import LeftOut, Report, ToolEntry
 
 FEATURES = "The data are vectors in units of their own, so noise levels and radii are in those units, not in pixels."
-AVERAGED = "The linearizations around the cut are averages over {points} noisy inputs an image and noise level."
+AVERAGED = (
+    "{engines}: the linearizations around the cut are averages over {points} noisy inputs an image and noise level."
+)
 CHOSEN = (
     "The reference's samples were chosen for a noise floor of {floor:g} by a pilot run of {pilot} samples an image at "
     "each noise level, which were thrown away."
@@ -68,6 +70,7 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
         session = ReferenceSession(case.file_graph)
         bank = resources.enter_context(open_bank(case, options))
     plan = plan_moments(case, options, progress, None if bank is None else bank.header.cut)
+    linearized = [engine for engine in plan.engines if engine in LINEARIZED]
     with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
         consistency = check_consistency(case, session, advance)
     accuracy = None if case.labels is None else float(case.correct.double().mean())
@@ -114,10 +117,11 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
             *case.graph.notes,
             *([FEATURES] if case.dataset.unit == "feature" else []),
             *(
-                [AVERAGED.format(points=options.averaging_points)]
-                if plan.cut and options.linearizer == "averaged"
+                [AVERAGED.format(engines=", ".join(linearized), points=options.averaging_points)]
+                if linearized and options.linearizer == "averaged"
                 else []
             ),
+            *(() if bank is None else bank.notes),
             *([] if options.reference_error is None else [_chosen(options.reference_error)]),
             *([PROBED.format(nodes=", ".join(probed), probes=PROBES)] if probed else []),
         ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import torch
 
 from nmcheck.checks.bank_arithmetic import timed_arithmetic
 from nmcheck.checks.bank_options import BankOptions
@@ -20,6 +21,7 @@ from nmcheck.errors import BankError, ModelError, UsageError
 from nmcheck.execute.session import ReferenceSession
 from nmcheck.graph.ir import Node
 from nmcheck.linearize.bank.build import complete, make_here
+from nmcheck.linearize.bank.cluster import check_scheduler
 from nmcheck.linearize.bank.cost import SMALLEST, alternative, memory, memory_refusal, sizes_at
 from nmcheck.linearize.bank.header import Arithmetic, Header
 from nmcheck.linearize.bank.make import PointMaker
@@ -62,10 +64,14 @@ def plan_bank(options: BankOptions, progress: Progress | None = None) -> BankPla
             fit in the memory allowed.
         ModelError: the model cannot be read or linearized.
         DataError: the data cannot be read or does not fit the model.
-        BankError: the bank to go on with is of something else, or the disk has too little space.
+        BankError: the bank to go on with is of something else or of another torch, the cluster cannot be given work,
+            or the disk has too little space.
     """
     progress = progress or SilentProgress()
     old = _begun(options)
+    if options.scheduler is not None:
+        with progress.stage("Cluster", None):
+            check_scheduler(options.scheduler)
     with progress.stage("Model and data", None):
         case = open_case(options.case)
     with progress.stage("Comparison with onnxruntime", min(_CHECKED, len(case.pixels))) as advance:
@@ -144,7 +150,14 @@ def _begun(options: BankOptions) -> tuple[Header, int] | None:
     if not options.resume:
         raise UsageError(f"{options.output} exists; go on with it by --resume, or choose another --output.")
     with BankFile(options.output, "r+") as file:
-        return file.header, int(file.done.sum())
+        begun, done = file.header, int(file.done.sum())
+    version = begun.arithmetic.torch
+    if done < begun.points and version != torch.__version__:
+        raise BankError(
+            f"{options.output} was begun with torch {version}, and this is torch {torch.__version__}, so the numbers "
+            f"could differ; install torch {version}, or choose another --output."
+        )
+    return begun, done
 
 
 def _begin(plan: BankPlan, progress: Progress) -> Header:

@@ -14,6 +14,7 @@ from nmcheck.checks.case import Case
 from nmcheck.checks.cut import choose_cut
 from nmcheck.checks.engines import MOMENTS, LogitMoments
 from nmcheck.checks.options import ANCHORS, AnalyzeOptions
+from nmcheck.checks.plan import LINEARIZED
 from nmcheck.errors import BankError, UsageError
 from nmcheck.linearize.bank.header import Header
 from nmcheck.linearize.bank.serve import Anchor, BankServer, ServedModel
@@ -27,6 +28,7 @@ BEYOND = (
     "{count} of the {images} images lie farther from the nearest point of the bank ({worst:.3g}) than any image it was "
     "made for ({limit:.3g}); the linearization there may say little about them, so compare with --engine two-stage."
 )
+AVERAGED_BANK = "bank: the linearizations are averages over {points} inputs a point, under noise of sigma {sigma:g}."
 
 
 class BankEngine:
@@ -90,6 +92,14 @@ class BankEngine:
         )
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        header = self.header
+        if header.linearizer != "averaged":
+            return ()
+        return (AVERAGED_BANK.format(points=2 * header.pairs, sigma=header.sigma),)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should doubt."""
         use = self.use
@@ -136,7 +146,7 @@ def open_bank(case: Case, options: AnalyzeOptions) -> Iterator[BankEngine | None
 
     Raises:
         BankError: it is missing, damaged, not complete, or of another model, cut or scale.
-        UsageError: it cannot serve the noise asked for.
+        UsageError: it cannot serve the noise or the linearizer asked for.
     """
     if options.bank is None:
         yield None
@@ -157,6 +167,14 @@ def check_fit(header: Header, case: Case, options: AnalyzeOptions) -> None:
                 f"{path}: the bank is linearized around {header.cut}, not around --cut {options.cut}; leave --cut out "
                 "or build another bank."
             )
+    # Taylor's is the default, so that only the other one is known to have been asked for.
+    something_averages = header.linearizer == "averaged" or any(engine in LINEARIZED for engine in options.engines)
+    if options.linearizer == "averaged" and not something_averages:
+        raise UsageError(
+            f"{path}: the bank's linearizations are of --linearizer {header.linearizer}, and no other engine is asked "
+            "for that could be averaged; leave --linearizer averaged out, add --engine two-stage, or build a bank with "
+            "--linearizer averaged."
+        )
     if header.linearizer == "averaged" and options.bank_anchor != "point":
         raise UsageError(
             f"{path}: the bank's linearizations are averages, whose values at an image are averages too; "

@@ -85,21 +85,29 @@ def bank_info(path: Path) -> BankInfo:
 
 
 def verify_bank(path: Path, model: Path) -> BankVerification:
-    """Compare every checksum of a bank, and a few of its points with the model linearized anew.
+    """Compare every checksum of a bank, and its constants and a few points with the model linearized anew.
+
+    Of a bank that is not complete, what is there is verified, and that it is not complete is said.
 
     Raises:
         BankError: the bank cannot be read, is damaged, or is not of this model; names the points.
         ModelError: the model cannot be read.
     """
-    with BankFile(path) as file:
-        header, done = file.header, file.done
-        file.constants()
+    file = _MarkedFile(path)
+    with file:
+        header, done, constants = file.header, file.done, file.constants()
+        unknown = file.unknown_marks()
+        if len(unknown):
+            raise BankError(
+                f"{path}: the marks of {len(unknown):,} of {header.points:,} points are damaged, for they say neither "
+                f"done nor missing: {_shown(unknown)}; go on with nmcheck bank build --resume, which makes these "
+                "points again."
+            )
         damaged = file.damaged()
         if len(damaged):
-            shown = ", ".join(str(index) for index in damaged[:10]) + (", ..." if len(damaged) > 10 else "")
             raise BankError(
                 f"{path}: the checksums of {len(damaged):,} of {header.points:,} points disagree, so they are damaged: "
-                f"{shown}; build the bank again."
+                f"{_shown(damaged)}; build the bank again."
             )
         graph = load_graph(model)
         if graph.model.fingerprint != header.model_fingerprint:
@@ -115,25 +123,42 @@ def verify_bank(path: Path, model: Path) -> BankVerification:
         here = replace(header, arithmetic=replace(header.arithmetic, torch=torch.__version__))
         centers = file.points.centers
         differences, identical = [0.0], True
-        for index in chosen:
-            stored, anew = file.read(int(index)), maker.make(here, int(index), centers[index])
-            differences.append(_difference(stored, anew))
-            identical = identical and all(np.array_equal(stored[name], anew[name]) for name in anew)
-    if max(differences) > TOLERANCE:
-        raise BankError(
-            f"{path}: points computed again differ by {max(differences):.2g} of their largest entry (allowed "
-            f"{TOLERANCE:g}), so the bank is not what it says; build it again."
-        )
+        pairs = [("what it keeps for all points", constants, maker.constants(here, centers[0]))]
+        pairs += [
+            (f"point {index}", file.read(int(index)), maker.make(here, int(index), centers[index])) for index in chosen
+        ]
+    for what, stored, anew in pairs:
+        difference = _difference(stored, anew)
+        if not difference <= TOLERANCE:
+            raise BankError(
+                f"{path}: {what}, computed again, differs by {difference:.2g} of the largest entry (allowed "
+                f"{TOLERANCE:g}), so the bank is not what it says; build it again."
+            )
+        differences.append(difference)
+        identical = identical and all(np.array_equal(stored[name], anew[name]) for name in anew)
     return BankVerification(
         tool=ToolEntry(version=__version__),
         path=str(path),
         model=str(model),
         k=header.points,
+        complete=bool(done.all()),
         points_done=int(done.sum()),
         recomputed=tuple(int(index) for index in chosen),
         identical=identical,
         difference=max(differences),
     )
+
+
+class _MarkedFile(BankFile):
+    """A bank whose marks are looked at as they stand."""
+
+    def unknown_marks(self) -> np.ndarray:
+        """Positions of points that are marked neither as done nor as missing."""
+        return np.flatnonzero(self._dataset("done")[:] > 1)
+
+
+def _shown(positions: np.ndarray) -> str:
+    return ", ".join(str(index) for index in positions[:10]) + (", ..." if len(positions) > 10 else "")
 
 
 def _difference(stored: Content, anew: Content) -> float:

@@ -14,6 +14,8 @@ from nmcheck.linearize.bank.storage import Storage, parse_storage
 
 CHOICES: dict[str, Choice] = {"centers": "centers", "medoid": "medoid", "farthest": "farthest"}
 KERNELS = ("auto", "onednn", "native")
+SEEDS = 2**32
+"""Seeds that the generator behind k-means takes."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class BankOptions:
         seed: of the choice and of all draws.
         scale: what the model expects, given pixels in [0, 1]; None for the model's own metadata, else ``unit``.
         value_range: the range float images lie in, if not [0, 1].
-        jobs: processes on this machine.
+        jobs: processes on this machine; 1 with a scheduler.
         scheduler: address of a dask cluster instead.
         memory: bytes that a point may take while it is built.
         kernels: ``onednn``, ``native``, or ``auto`` for the faster.
@@ -74,8 +76,13 @@ class BankOptions:
             raise UsageError(f"-k must be at least 1, not {self.k}.")
         if self.jobs < 1:
             raise UsageError(f"--jobs must be at least 1, not {self.jobs}.")
-        if self.seed < 0:
-            raise UsageError(f"--seed must not be negative, but is {self.seed}.")
+        if self.jobs != 1 and self.scheduler is not None:
+            raise UsageError(
+                f"--jobs {self.jobs} starts processes here, and --scheduler {self.scheduler} gives the points to a "
+                "cluster's workers instead; leave one of them out."
+            )
+        if not 0 <= self.seed < SEEDS:
+            raise UsageError(f"--seed must be at least 0 and below 2^32 = {SEEDS}, but is {self.seed}.")
         if self.chunk is not None and self.chunk < 1:
             raise UsageError(f"--chunk must be at least 1, not {self.chunk}.")
         if self.memory < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,7 @@ from nmcheck.cli.parameters import (
 )
 from nmcheck.cli.rendering import Format, show
 from nmcheck.cli.session import SESSION
+from nmcheck.errors import UsageError
 
 
 class Points(StrEnum):
@@ -183,7 +185,7 @@ def build(
         value_range=parse_range(value_range),
         jobs=jobs,
         scheduler=scheduler,
-        memory=int(memory * 2**30),
+        memory=_in_bytes(memory),
         kernels=str(kernels),
         chunk=chunk,
     )
@@ -232,3 +234,10 @@ def verify(
     if output is not None:
         check_writable(output)
     show(SESSION.get().verify_bank(file, model), bank_verification_parts, output_format, output)
+
+
+def _in_bytes(memory: float) -> int:
+    """``--memory``, in GiB."""
+    if not (memory > 0 and math.isfinite(memory * 2**30)):
+        raise UsageError(f"--memory must be a positive, finite number of GiB, not {memory:g}; try --memory 4.")
+    return int(memory * 2**30)

@@ -69,10 +69,16 @@ def bank_verification_parts(found: BankVerification, width: int) -> list[Rendera
     del width
     again = ", ".join(str(index) for index in found.recomputed) or "none"
     same = "the same to the bit" if found.identical else f"within {significant(found.difference, 2)}"
+    state = (
+        f"all {found.k:,} done"
+        if found.complete
+        else f"not complete: {found.points_done:,} of {found.k:,} done; go on with --resume"
+    )
     rows = (
         ("bank", found.path),
         ("model", f"{found.model}: the one it was made of"),
-        ("points", f"{found.points_done:,} of {found.k:,} done, all checksums agree"),
+        ("points", state),
+        ("checksums", "all agree" if found.complete else "all agree, of what is there"),
         ("computed again", f"{again}: {same}"),
     )
     return [header(found.tool, [(key, Text(value)) for key, value in rows])]

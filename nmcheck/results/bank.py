@@ -170,22 +170,28 @@ class BankInfo(Record):
 class BankVerification(Record):
     """Whether a bank is sound and of a model.
 
+    A bank that is not complete can be sound as far as it goes: what is there is checked, and analyses refuse it until
+    the rest is there too.
+
     Attributes:
         tool: the program that checked it.
         path: its file.
         model: the model it was compared with.
         k: number of points.
+        complete: whether all points are done.
         points_done: how many are done; all their checksums agree.
-        recomputed: positions of the points that were computed again.
+        recomputed: positions of the points that were computed again; what is kept once for all points is computed again
+            too.
         identical: whether these came out the same to the bit.
         difference: largest difference of an array computed again, relative to its largest entry.
-        sound: always true: a bank that is not ends in an error that says why.
+        sound: always true, and only of the points that are done: a bank that is not ends in an error that says why.
     """
 
     tool: ToolEntry
     path: str
     model: str
     k: int
+    complete: bool
     points_done: int
     recomputed: tuple[int, ...]
     identical: bool

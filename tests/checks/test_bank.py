@@ -2,6 +2,9 @@
 
 import json
 import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +18,15 @@ from residual_network import SHAPE, residual_network
 
 from nmcheck.checks.analyze import analyze
 from nmcheck.checks.bank_build import build_bank, plan_bank
+from nmcheck.checks.bank_engine import open_bank
 from nmcheck.checks.bank_info import bank_info, verify_bank
 from nmcheck.checks.bank_options import BankOptions
+from nmcheck.checks.case import open_case
 from nmcheck.checks.options import AnalyzeOptions
-from nmcheck.errors import BankError, UsageError
+from nmcheck.checks.progress import SilentProgress
+from nmcheck.errors import BankError, InterruptedBuildError, UsageError
 from nmcheck.linearize.bank.store import BankFile
+from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.reports.bank_table import bank_info_parts, bank_preview, bank_verification_parts
 from nmcheck.reports.json import to_json
 from nmcheck.reports.layout import text_of
@@ -95,6 +102,37 @@ def test_a_bank_of_the_images_themselves_is_the_two_stage_engine(
     assert one.bank is not None
     assert (one.bank.choice, one.bank.distance_largest, one.bank.beyond) == ("images", pytest.approx(0, abs=1e-6), 0)
     assert two.bank is None
+
+
+def test_what_half_precision_and_low_rank_cost_a_trained_network(tmp_path: Path, sample_models: Path) -> None:
+    """The figures of docs/bank-format.md, within which the mean over logits and four images lies."""
+    network, count = sample_models / "lenet.onnx", 4
+    settings = {"samples": count, "kernels": "native", "chunk": 128}
+    kept = {"full": "float32", "gram": "float16", "low-rank:64": "float16"}
+    variances: dict[str, np.ndarray] = {}
+    for store, dtype in kept.items():
+        bank = tmp_path / f"{store}.h5"
+        build_bank(plan_bank(BankOptions(network, "mnist", bank, count, store=store, dtype=dtype, **settings)))
+        options = AnalyzeOptions(network, "mnist", engines=("bank",), bank=bank, samples=count, device="cpu")
+        case = open_case(options)
+        with open_bank(case, options) as engine:
+            assert engine is not None
+            variances[store] = np.array(
+                [
+                    [
+                        engine.moments(row, GaussianInput(image.flatten(), sigma))[0].variance.numpy()
+                        for sigma in (0.05, 0.3)
+                    ]
+                    for row, image in enumerate(case.images)
+                ]
+            )
+            assert engine.use.distance_largest < 1e-6
+    errors = {name: np.abs(found / variances["full"] - 1).mean(axis=(0, 2)) for name, found in variances.items()}
+    assert (errors["gram"] <= 5e-5).all()
+    assert (errors["low-rank:64"] <= 2e-3).all()
+    # What is kept was rounded: the bounds are of something.
+    assert (errors["gram"] > 0).all()
+    assert (errors["low-rank:64"] > errors["gram"]).all()
 
 
 @pytest.mark.parametrize("cut", ["stem", "inner", "left", "join", "head", "tail"])
@@ -234,6 +272,29 @@ def test_an_averaged_bank_serves_its_own_noise_level_only(tmp_path: Path, lenet:
     run(lenet, data, bank, sigmas=(0.1,), engines=("bank",))
 
 
+def test_averages_are_told_of_the_engine_that_takes_them(tmp_path: Path, lenet: Path) -> None:
+    data = write_images(tmp_path, 8)
+    taylor = build(lenet, data, name="taylor.h5")
+    averaged = build(lenet, data, name="averaged.h5", linearizer="averaged", sigma=0.1, averaging_points=6)
+    how = {"sigmas": (0.1,), "samples": 4}
+    with pytest.raises(UsageError, match=r"linearizations are of --linearizer taylor, .* add --engine two-stage"):
+        run(lenet, data, taylor, engines=("propagate", "bank"), linearizer="averaged", **how)
+
+    def notes(bank: Path, **more) -> list[str]:
+        return [note for note in run(lenet, data, bank, **how, **more).notes if "averages" in note]
+
+    two_stage = "two-stage: the linearizations around the cut are averages over 16 noisy inputs an image and"
+    of_bank = "bank: the linearizations are averages over 6 inputs a point, under noise of sigma 0.1."
+    (only,) = notes(taylor, linearizer="averaged")
+    assert only.startswith(two_stage)
+    assert notes(taylor) == []
+    assert notes(averaged) == [of_bank]
+    assert notes(averaged, engines=("bank",), linearizer="averaged") == [of_bank]
+    first, second = notes(averaged, linearizer="averaged")
+    assert first.startswith(two_stage)
+    assert second == of_bank
+
+
 def test_a_bank_that_is_not_complete_is_refused_until_it_is(tmp_path: Path, lenet: Path) -> None:
     data = write_images(tmp_path, 8)
     bank = build(lenet, data)
@@ -251,6 +312,76 @@ def test_a_bank_that_is_not_complete_is_refused_until_it_is(tmp_path: Path, lene
         build(lenet, data, k=6, resume=True)
     build(lenet, data, resume=True)
     assert bank.read_bytes() == whole
+
+
+def test_a_bank_that_dropped_points_goes_on_too(tmp_path: Path, lenet: Path) -> None:
+    """30 images, three of them distinct, have three points, whatever number is asked for."""
+    x = np.random.default_rng(1).random((3, 8, 8))[np.arange(IMAGES) % 3]
+    np.savez(tmp_path / "same.npz", allow_pickle=False, x=x, y=np.arange(IMAGES) % 3)
+    data = str(tmp_path / "same.npz")
+    whole = build(lenet, data, name="whole.h5")
+    assert (bank_info(whole).k, bank_info(whole).choice) == (3, "centers")
+    options = BankOptions(lenet, data, tmp_path / "bank.h5", 5, kernels="native", chunk=16)
+    with pytest.raises(InterruptedBuildError, match="1 of 3 points done"):
+        build_bank(plan_bank(options), StopAfter(1))
+    assert bank_info(options.output).points_done == 1
+    again = replace(options, resume=True)
+    plan = plan_bank(again)
+    assert (plan.done, plan.preview.points) == (1, 3)
+    build_bank(plan)
+    assert options.output.read_bytes() == whole.read_bytes()
+    with pytest.raises(BankError, match=r"another number of points -k \(5, not 6\)"):
+        plan_bank(replace(again, k=6))
+    with pytest.raises(BankError, match=r"another --points \(centers, not medoid\)"):
+        plan_bank(replace(again, points="medoid"))
+
+
+def test_a_bank_is_not_gone_on_with_by_another_torch(tmp_path: Path, lenet: Path, monkeypatch) -> None:
+    data = write_images(tmp_path, 8)
+    options = BankOptions(lenet, data, tmp_path / "bank.h5", 5, kernels="native", chunk=16)
+    with monkeypatch.context() as patched:
+        patched.setattr("torch.__version__", "1.0")
+        plan = plan_bank(options)
+        with pytest.raises(InterruptedBuildError):
+            build_bank(plan, StopAfter(2))
+    again = replace(options, resume=True)
+    begun = options.output.read_bytes()
+    with pytest.raises(BankError, match=r"bank.h5 was begun with torch 1\.0, and this is torch .*; install torch 1\.0"):
+        plan_bank(again)
+    assert options.output.read_bytes() == begun
+    with monkeypatch.context() as patched:
+        patched.setattr("torch.__version__", "1.0")
+        build_bank(plan_bank(again))
+    # Nothing is left to compute, so nothing is mixed.
+    assert plan_bank(again).done == 5
+
+
+def test_a_scheduler_is_tried_before_the_work(tmp_path: Path, lenet: Path, monkeypatch) -> None:
+    def refuse(address: str) -> None:
+        raise BankError(f"--scheduler {address}: no dask scheduler answers there.")
+
+    monkeypatch.setattr("nmcheck.checks.bank_build.check_scheduler", refuse)
+    monkeypatch.setattr("nmcheck.checks.bank_build.open_case", lambda options: pytest.fail("work came first"))
+    options = BankOptions(lenet, "mnist", tmp_path / "bank.h5", 5, scheduler="tcp://host:1")
+    with pytest.raises(BankError, match="--scheduler tcp://host:1: no dask scheduler answers"):
+        plan_bank(options)
+    assert not options.output.exists()
+
+
+class StopAfter(SilentProgress):
+    """The user's Ctrl-C when some points are written."""
+
+    def __init__(self, points: int) -> None:
+        self.points = points
+
+    @contextmanager
+    def stage(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        def advance(steps: int) -> None:
+            self.points -= steps if title == "Linearizations" else 0
+            if self.points <= 0:
+                raise KeyboardInterrupt
+
+        yield advance
 
 
 def test_info_and_verification(tmp_path: Path, lenet: Path) -> None:
@@ -302,7 +433,46 @@ def test_numbers_that_are_not_the_networks_are_found_though_checksums_agree(tmp_
     with BankFile(bank, "r+") as file:
         kept = file.read(0)
         file.write(0, {**kept, "norms": 1.1 * kept["norms"]})
-    with pytest.raises(BankError, match=r"computed again differ by 0\.1 of"):
+    with pytest.raises(BankError, match=r"point 0, computed again, differs by 0\.1 of"):
+        verify_bank(bank, lenet)
+
+
+@pytest.mark.parametrize("name", ["outer", "bias", "norms"])
+def test_what_is_kept_for_all_points_is_computed_again(tmp_path: Path, name: str) -> None:
+    """Of a network with one hidden layer everything is kept once; of LeNet what is behind the ReLU."""
+    nodes = [node("Flatten", ["x"], ["u"]), node("Gemm", ["u", "A"], ["z"]), node("Relu", ["z"], ["h"], name="relu")]
+    arrays = {"A": weights(64, 7), "B": weights(7, 3), "b": weights(3)}
+    network = write(model([*nodes, node("Gemm", ["h", "B", "b"])], (1, 1, 8, 8), arrays), tmp_path, "mlp.onnx")
+    bank = build(network, write_images(tmp_path, 8))
+    assert verify_bank(bank, network).identical
+    with h5py.File(bank, "r+") as raw:
+        place = dataset(raw, f"constants/{name}")
+        place[...] = 2 * place[...]
+        value = 0
+        group = raw["constants"]
+        assert isinstance(group, h5py.Group)
+        for each in sorted(group):
+            value = zlib.crc32(np.ascontiguousarray(dataset(raw, f"constants/{each}")[...]).tobytes(), value)
+        raw.attrs["constants_crc32"] = value
+    with pytest.raises(BankError, match=r"what it keeps for all points, computed again, differs by 1 of") as refused:
+        verify_bank(bank, network)
+    assert refused.value.exit_code == 3
+
+
+def test_half_a_bank_is_verified_as_far_as_it_goes(tmp_path: Path, lenet: Path) -> None:
+    bank = build(lenet, write_images(tmp_path, 8))
+    whole = verify_bank(bank, lenet)
+    assert whole.complete
+    assert "all 5 done" in text_of(bank_verification_parts, whole)
+    with h5py.File(bank, "r+") as raw:
+        dataset(raw, "done")[3] = 0
+    found = verify_bank(bank, lenet)
+    assert (found.complete, found.points_done, found.sound, found.recomputed) == (False, 4, True, (0, 1, 4))
+    text = text_of(bank_verification_parts, found)
+    assert "not complete: 4 of 5 done; go on with --resume" in text
+    with h5py.File(bank, "r+") as raw:
+        dataset(raw, "done")[3] = 7
+    with pytest.raises(BankError, match=r"marks of 1 of 5 points are damaged, .* neither done nor missing: 3; go on"):
         verify_bank(bank, lenet)
 
 
@@ -367,7 +537,10 @@ def test_what_does_not_fit_is_refused_with_what_does(tmp_path: Path, lenet: Path
         ({"k": 0}, "-k must be at least 1"),
         ({"jobs": 0}, "--jobs must be at least 1"),
         ({"chunk": 0}, "--chunk must be at least 1"),
-        ({"seed": -1}, "--seed must not be negative"),
+        ({"seed": -1}, r"--seed must be at least 0 and below 2\^32 = 4294967296, but is -1"),
+        ({"seed": 2**32}, r"--seed must be .* but is 4294967296"),
+        ({"memory": 0}, "--memory must be positive"),
+        ({"jobs": 2, "scheduler": "tcp://host:1"}, r"--jobs 2 starts processes here, .* leave one of them out"),
         ({"store": "dense"}, "--store must be"),
         ({"dtype": "float64"}, "--dtype must be"),
         ({"points": "random"}, "--points random is not known"),
@@ -379,6 +552,12 @@ def test_what_does_not_fit_is_refused_with_what_does(tmp_path: Path, lenet: Path
 def test_options_that_cannot_be_are_refused(change, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         replace(BankOptions(Path("m.onnx"), "mnist", Path("b.h5"), 5), **change)
+
+
+def test_the_largest_seed_builds(tmp_path: Path, lenet: Path) -> None:
+    bank = build(lenet, write_images(tmp_path, 8), seed=2**32 - 1, store="low-rank:3")
+    assert bank_info(bank).seed == 2**32 - 1
+    assert verify_bank(bank, lenet).identical
 
 
 def test_an_anchor_needs_a_bank_and_must_be_known() -> None:

@@ -65,8 +65,8 @@ class FakeBank:
         if self.failure is not None:
             raise self.failure
         return BankVerification(
-            tool=ToolEntry(version="1"), path=str(file), model=str(model), k=3, points_done=3, recomputed=(0, 2),
-            identical=True, difference=0.0,
+            tool=ToolEntry(version="1"), path=str(file), model=str(model), k=3, complete=True, points_done=3,
+            recomputed=(0, 2), identical=True, difference=0.0,
         )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def test_every_option_reaches_the_build() -> None:
     code, fake = build(
         "--resume", "--cut", "relu1", "--points", "medoid", "--linearizer", "averaged", "--sigma", "0.1", "--store",
         "low-rank:64", "--dtype", "float32", "--scale", "byte", "--range", "-1:1", "--seed", "7", "--samples", "20",
-        "--jobs", "3", "--scheduler", "tcp://host:1", "--memory", "0.5", "--kernels", "native", "--chunk", "9",
+        "--scheduler", "tcp://host:1", "--memory", "0.5", "--kernels", "native", "--chunk", "9",
         "--quiet",
     )  # fmt: skip
     assert code == 0
@@ -110,8 +110,35 @@ def test_every_option_reaches_the_build() -> None:
     assert options is not None
     assert (options.resume, options.cut, options.points, options.linearizer) == (True, "relu1", "medoid", "averaged")
     assert (options.sigma, options.store, options.dtype, options.scale) == (0.1, "low-rank:64", "float32", "byte")
-    assert (options.value_range, options.seed, options.samples, options.jobs) == ((-1.0, 1.0), 7, 20, 3)
+    assert (options.value_range, options.seed, options.samples) == ((-1.0, 1.0), 7, 20)
     assert (options.scheduler, options.memory, options.kernels, options.chunk) == ("tcp://host:1", 2**29, "native", 9)
+
+
+def test_processes_here_are_asked_for() -> None:
+    code, fake = build("--jobs", "3", "--quiet")
+    assert code == 0
+    assert fake.options is not None
+    assert (fake.options.jobs, fake.options.scheduler) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--seed", "5000000000"), "--seed must be at least 0 and below 2^32"),
+        (("--memory", "nan"), "--memory must be a positive, finite number of GiB, not nan"),
+        (("--memory", "inf"), "--memory must be a positive, finite number of GiB, not inf"),
+        (("--memory", "1e305"), "--memory must be a positive, finite number"),
+        (("--memory", "-1"), "--memory must be a positive, finite number of GiB, not -1"),
+        (("--memory", "1e-12"), "--memory must be positive"),
+        (("--jobs", "2", "--scheduler", "tcp://host:1"), "leave one of them out"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(capsys, arguments: tuple[str, ...], text: str) -> None:
+    code, fake = build(*arguments)
+    assert (code, fake.options) == (2, None)
+    shown = " ".join(capsys.readouterr().err.split())
+    assert shown.startswith("Error: ")
+    assert text in shown
 
 
 def test_a_dry_run_builds_nothing(capsys) -> None:
@@ -138,7 +165,7 @@ def test_how_a_build_ends(capsys, failure: BaseException, code: int, text: str) 
 def test_verification_is_shown_or_written(capsys, tmp_path: Path) -> None:
     fake = FakeBank()
     assert run(["bank", "verify", "b.h5", "m.onnx"], fake.session) == 0
-    assert "all checksums agree" in capsys.readouterr().out
+    assert "all agree" in capsys.readouterr().out
     path = tmp_path / "v.json"
     assert run(["bank", "verify", "b.h5", "m.onnx", "--format", "json", "-o", str(path)], fake.session) == 0
     assert json.loads(path.read_text())["identical"] is True
@@ -191,30 +218,39 @@ def test_from_build_to_report(files, capsys) -> None:
     assert "does not exist; make it first" in capsys.readouterr().err
 
 
+SLOW = """
+import sys, time
+from nmcheck.linearize.bank.store import BankFile
+write = BankFile.write
+def slow(self, index, content):
+    write(self, index, content)
+    print("point", flush=True)
+    time.sleep(0.2)
+BankFile.write = slow
+from nmcheck.cli.app import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def stopped_build(command: list[str], points: int, by: signal.Signals) -> tuple[int, str]:
+    """The exit code and errors of a real process that gets a signal when it has written some points."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    slow = [sys.executable, "-c", SLOW, *command]
+    with subprocess.Popen(slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as build:
+        assert build.stdout is not None
+        for _ in range(points):
+            assert build.stdout.readline() == "point\n"
+        build.send_signal(by)
+        _, errors = build.communicate(timeout=60)
+    return build.returncode, errors
+
+
 def test_interrupted_by_the_user_a_build_says_how_to_go_on(files) -> None:
     """A real SIGINT, while the points are made."""
     model, data, bank = files
-    code = (
-        "import sys, time\n"
-        "from nmcheck.linearize.bank.store import BankFile\n"
-        "write = BankFile.write\n"
-        "def slow(self, index, content):\n"
-        "    write(self, index, content)\n"
-        "    print('point', flush=True)\n"
-        "    time.sleep(0.2)\n"
-        "BankFile.write = slow\n"
-        "from nmcheck.cli.app import run\n"
-        "sys.exit(run(sys.argv[1:]))\n"
-    )
-    arguments = ["bank", "build", model, "--data", data, "-k", "20", "-o", str(bank), "--kernels", "native"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
-    command = [sys.executable, "-c", code, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as build:
-        assert build.stdout is not None
-        assert build.stdout.readline() == "point\n"
-        build.send_signal(signal.SIGINT)
-        _, errors = build.communicate(timeout=60)
-    assert build.returncode == 130
+    command = ["bank", "build", model, "--data", data, "-k", "20", "-o", str(bank), "--kernels", "native"]
+    code, errors = stopped_build(command, 1, signal.SIGINT)
+    assert code == 130
     assert "of 20 points done, which are safe in" in errors
     assert "--resume" in errors.strip().splitlines()[-1]
     with BankFile(bank) as file:
@@ -242,3 +278,18 @@ def test_a_file_that_cannot_be_that_large_is_one_sentence_and_no_crash(files) ->
     assert len(made.stderr.splitlines()) == 1
     assert made.stderr.startswith(f"Error: {bank}: the bank cannot be made: the system allows no file that large here")
     assert sorted(bank.parent.iterdir()) == before
+
+
+def test_killed_a_build_is_completed_by_the_same_command_and_resume(files) -> None:
+    model, data, bank = files
+    options = ["--data", data, "-k", "20", "--kernels", "native", "--chunk", "4", "-q"]
+    whole = bank.with_name("whole.h5")
+    assert run(["bank", "build", model, *options, "-o", str(whole)]) == 0
+    command = ["bank", "build", model, *options, "-o", str(bank)]
+    code, _ = stopped_build(command, 3, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    with BankFile(bank) as file:
+        assert 3 <= int(file.done.sum()) < 20
+    assert bank.read_bytes() != whole.read_bytes()
+    assert run([*command, "--resume"]) == 0
+    assert bank.read_bytes() == whole.read_bytes()

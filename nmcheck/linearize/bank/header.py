@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from math import prod
 from typing import Any, Literal
 
@@ -160,27 +160,43 @@ class Header:
     def refusal_to_continue(self, other: Header) -> str | None:
         """Why a build that would have the header ``other`` cannot go on with this bank; None if it can.
 
-        How numbers are computed is this bank's matter and does not count.
+        How numbers are computed is this bank's matter and does not count. Nor do the points there are in the end, which
+        the points wanted and the images determine: images that are equal share one.
         """
-        mine, wanted = asdict(replace(self, arithmetic=other.arithmetic)), asdict(other)
         for name, what in _NAMES.items():
-            if mine[name] != wanted[name]:
-                return f"it was begun with another {what} ({_short(mine[name])}, not {_short(wanted[name])})"
-        return next((f"it was begun with another {name}" for name in mine if mine[name] != wanted[name]), None)
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                return f"it was begun with another {what} ({_short(mine)}, not {_short(theirs)})"
+        return None
 
 
 _NAMES = {
     "model_fingerprint": "model",
     "data_sha256": "choice of images",
+    "images": "number of images",
+    "data_name": "name of the data",
     "scale": "--scale",
+    "gain": "factor of the input scaling",
+    "offset": "offset of the input scaling",
     "cut": "--cut",
+    "cut_kind": "kind of cut",
     "linearizer": "--linearizer",
     "sigma": "--sigma",
+    "pairs": "number of noise pairs to average over",
     "storage": "--store or --dtype",
     "wanted": "number of points -k",
     "choice": "--points",
     "seed": "--seed",
+    "input_shape": "input shape",
+    "n": "number of input elements",
+    "p": "number of units at the cut",
+    "d": "number of logits",
+    "classes": "number of classes",
+    "inner_is_constant": "finding of whether A is the same at all points",
+    "outer_is_constant": "finding of whether B is the same at all points",
 }
+"""What must agree for a build to go on, in the order in which it is said: every field but ``points`` and
+``arithmetic``."""
 
 
 def array_bytes(arrays: Arrays) -> int:
@@ -207,5 +223,7 @@ def header_from_json(text: str, path: object) -> Header:
 
 
 def _short(value: object) -> str:
-    text = value["kind"] if isinstance(value, dict) else str(value)
-    return text if len(text) <= 20 else f"{text[:16]}..."
+    if isinstance(value, tuple):
+        value = ", ".join(str(one) for one in value)
+    text = f"{value.name} in {value.dtype}" if isinstance(value, Storage) else str(value)
+    return text if len(text) <= 60 else f"{text[:16]}..."

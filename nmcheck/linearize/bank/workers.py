@@ -1,4 +1,4 @@
-"""Points made by several processes, here or on a cluster. The only use of joblib and of dask.
+"""Points made by several processes, here or on a cluster. The only use of joblib.
 
 Workers compute, and the one process that holds the file writes: what arrives is written at once, in any order. Each
 worker has one thread, as a build in one process has, so that the numbers are the same to the bit.
@@ -9,10 +9,8 @@ from __future__ import annotations
 import ctypes
 import pickle
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 import joblib
@@ -23,6 +21,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from nmcheck.errors import BankError
 from nmcheck.graph.ir import Graph
 from nmcheck.linearize.bank.build import Making
+from nmcheck.linearize.bank.cluster import PATIENCE, deaths, made_there
 from nmcheck.linearize.bank.content import Content
 from nmcheck.linearize.bank.header import Header
 from nmcheck.linearize.bank.make import PointMaker
@@ -36,7 +35,7 @@ RETRIES = 5
 """How often in a row workers may die without a point made before the build gives up."""
 
 
-def make_by_workers(graph: Graph, cut: str, jobs: int, scheduler: str | None, *, patience: int = 10) -> Making:
+def make_by_workers(graph: Graph, cut: str, jobs: int, scheduler: str | None, *, patience: int = PATIENCE) -> Making:
     """Points made by other processes.
 
     Args:
@@ -47,7 +46,7 @@ def make_by_workers(graph: Graph, cut: str, jobs: int, scheduler: str | None, *,
         patience: seconds to wait for that to answer.
 
     Raises:
-        BankError: dask is not installed, the cluster cannot be reached, or workers die again and again.
+        BankError: the cluster cannot be reached or given work, or workers die again and again.
     """
     network = pickle.dumps((graph, cut), protocol=5)
 
@@ -90,25 +89,9 @@ def _by_loky(network: bytes, tasks: list[_Task], jobs: int) -> Iterator[tuple[in
 
 
 def _by_dask(network: bytes, tasks: list[_Task], scheduler: str, patience: int) -> Iterator[tuple[int, Content]]:
-    """By a cluster.
-
-    By dask's own futures, for joblib's backend was seen to wait for ever after the death of a worker.
-    """
-    from distributed import as_completed  # pyright: ignore[reportMissingImports]
-
-    with _client(scheduler, patience) as client:
-        # The network goes to every worker once, not with every task.
-        held = client.scatter(network, broadcast=True, hash=False)
-        waiting = iter(tasks)
-
-        def submit(count: int) -> list[Any]:
-            return [client.submit(_points, held, *task, pure=False) for task in islice(waiting, count)]
-
-        # Results wait in the workers' memory until they are fetched: no more are begun than keep all workers busy.
-        running = as_completed(submit(3 * max(1, len(client.nthreads()))), with_results=True)
-        for _, points in running:
-            running.update(submit(1))
-            yield from points
+    """By a cluster."""
+    for points in made_there(scheduler, patience, _points, network, tasks):
+        yield from points
 
 
 def _points(network: bytes, header: Header, wanted: list[int], centers: np.ndarray) -> list[tuple[int, Content]]:
@@ -116,7 +99,7 @@ def _points(network: bytes, header: Header, wanted: list[int], centers: np.ndarr
     if torch.__version__ != header.arithmetic.torch:
         raise BankError(
             f"A worker has torch {torch.__version__}, and the bank was begun with {header.arithmetic.torch}, so the "
-            "numbers could differ; install the same version on all machines."
+            f"numbers could differ; install torch {header.arithmetic.torch} where it runs, or choose another --output."
         )
     maker = _maker(network)
     return [(index, maker.make(header, index, center)) for index, center in zip(wanted, centers, strict=True)]
@@ -141,28 +124,6 @@ def _keep_freed_memory() -> None:
         library.mallopt(_M_MMAP_THRESHOLD, _KEPT)
 
 
-def _client(scheduler: str, patience: int) -> AbstractContextManager[Any]:
-    """A client of the cluster, on which joblib's backend relies."""
-    try:
-        from distributed import Client  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise BankError("--scheduler needs dask; install it with pip install 'nmcheck[dask]'.") from error
-    try:
-        return Client(scheduler, timeout=patience, set_as_default=True)
-    except (OSError, ValueError) as error:
-        raise BankError(
-            f"--scheduler {scheduler}: no dask scheduler answers there; start one with dask scheduler, and give the "
-            "address it prints."
-        ) from error
-
-
 def _deaths(scheduler: str | None) -> tuple[type[BaseException], ...]:
-    """How the death of a worker shows; with dask also as the loss of what it held."""
-    if scheduler is None:
-        return (TerminatedWorkerError,)
-    try:
-        from distributed import KilledWorker  # pyright: ignore[reportMissingImports]
-        from distributed.comm import CommClosedError  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        return ()
-    return (CancelledError, CommClosedError, KilledWorker)
+    """How the death of a worker shows."""
+    return (TerminatedWorkerError,) if scheduler is None else deaths()

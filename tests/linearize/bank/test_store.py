@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import h5py
@@ -20,6 +20,8 @@ from linearize.bank.networks import header_of, lenet_graph, points_of
 
 from nmcheck.errors import BankError, UsageError
 from nmcheck.linearize.bank import store
+from nmcheck.linearize.bank.header import Header
+from nmcheck.linearize.bank.storage import Storage
 from nmcheck.linearize.bank.store import BankFile, create
 
 
@@ -457,7 +459,14 @@ def test_a_failed_write_leaves_the_points_that_were_done(bank: Bank) -> None:
         ({"wanted": 9}, r"another number of points -k \(4, not 9\)"),
         ({"choice": "medoid"}, "another --points"),
         ({"seed": 4}, "another --seed"),
-        ({"gain": (2.0,)}, "another gain"),
+        ({"gain": (2.0,)}, r"another factor of the input scaling \(1\.0, not 2\.0\)"),
+        ({"classes": 8}, r"another number of classes \(3, not 8\)"),
+        ({"input_shape": (1, 64)}, r"another input shape \(1, 1, 8, 8, not 1, 64\)"),
+        (
+            {"storage": Storage("gram", 0, "float32")},
+            r"another --store or --dtype \(gram in float16, not gram in float3",
+        ),
+        ({"storage": Storage("low-rank", 4, "float32")}, r"\(gram in float16, not low-rank:4 in float32\)"),
     ],
 )
 def test_a_build_goes_on_with_its_own_bank_only(bank: Bank, change, what: str) -> None:
@@ -466,6 +475,18 @@ def test_a_build_goes_on_with_its_own_bank_only(bank: Bank, change, what: str) -
     reason = bank.header.refusal_to_continue(replace(bank.header, **change))
     assert reason is not None
     assert re.search(what, reason)
+
+
+def test_every_field_of_a_header_that_must_agree_is_named(bank: Bank) -> None:
+    """A field added later is compared too, or stated here not to be."""
+    compared = {field.name for field in fields(Header)} - {"points", "arithmetic"}
+    for name in compared:
+        other = replace(bank.header)
+        object.__setattr__(other, name, "another value")  # of no right type, which the constructor would refuse
+        reason = bank.header.refusal_to_continue(other)
+        assert reason is not None, name
+        assert "not another value)" in reason
+        assert "_" not in reason
 
 
 def test_how_numbers_are_computed_is_the_banks_own_matter(bank: Bank) -> None:
