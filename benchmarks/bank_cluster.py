@@ -79,7 +79,9 @@ def main() -> None:
         arithmetic = plan.header.arithmetic
         how = {"kernels": arithmetic.kernels, "chunk": arithmetic.chunk}
         for title, kill in (("workers", False), ("workers, one of them killed on the way", True)):
-            with start(chosen.workers, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster:
+            with start(
+                n_workers=chosen.workers, threads_per_worker=1, dashboard_address=None, memory_limit=0
+            ) as cluster:
                 output = Path(folder) / f"{len(title)}.h5"
                 cluster_options = replace(options, output=output, scheduler=cluster.scheduler_address, **how)
                 clock = Clock(partial(kill_one, cluster) if kill else None)
