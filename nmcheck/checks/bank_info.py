@@ -93,8 +93,7 @@ def verify_bank(path: Path, model: Path) -> BankVerification:
         BankError: the bank cannot be read, is damaged, or is not of this model; names the points.
         ModelError: the model cannot be read.
     """
-    file = _MarkedFile(path)
-    with file:
+    with BankFile(path) as file:
         header, done, constants = file.header, file.done, file.constants()
         unknown = file.unknown_marks()
         if len(unknown):
@@ -147,14 +146,6 @@ def verify_bank(path: Path, model: Path) -> BankVerification:
         identical=identical,
         difference=max(differences),
     )
-
-
-class _MarkedFile(BankFile):
-    """A bank whose marks are looked at as they stand."""
-
-    def unknown_marks(self) -> np.ndarray:
-        """Positions of points that are marked neither as done nor as missing."""
-        return np.flatnonzero(self._dataset("done")[:] > 1)
 
 
 def _shown(positions: np.ndarray) -> str:

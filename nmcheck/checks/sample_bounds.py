@@ -19,7 +19,7 @@ CONTRADICTED = (
 )
 CONTRADICTIONS = (
     "For {count} of {images} images no certified radius is stated: {reason}. Where such an example is not next to the "
-    "image itself it is a defect of nmcheck; please report it."
+    "image itself it is a defect of nmcheck; please report it. Means over the images still contain these radii."
 )
 
 

@@ -93,6 +93,11 @@ class BankFile:
         with explained(self.path, "read"):
             return self._dataset("done")[:] == 1
 
+    def unknown_marks(self) -> Int64[np.ndarray, " unknown"]:
+        """Positions of points that are marked neither as done nor as missing."""
+        with explained(self.path, "read"):
+            return np.flatnonzero(self._dataset("done")[:] > 1)
+
     @property
     def points(self) -> Points:
         """Where the bank linearizes.
