@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from nmcheck import __version__
+from nmcheck.allocator import keep_freed_memory
 from nmcheck.cli.analyze import analyze
 from nmcheck.cli.annotate import annotate
 from nmcheck.cli.bank import bank
@@ -25,6 +26,9 @@ from nmcheck.cli.gate import gate
 from nmcheck.cli.inspect import inspect
 from nmcheck.cli.session import SESSION, Session
 from nmcheck.cli.view import view
+
+_KEPT, _BLOCK = 2**28, 2**25
+"""Bytes: enough for what one step of a relaxation frees, and blocks too large to be worth keeping."""
 
 app = typer.Typer(name="nmcheck", add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 app.command()(inspect)
@@ -91,4 +95,5 @@ def run(arguments: Sequence[str] | None = None, session: Session | None = None) 
 
 def main() -> None:
     """The console script."""
+    keep_freed_memory(_KEPT, _BLOCK)
     sys.exit(run())

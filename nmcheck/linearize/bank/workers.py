@@ -6,10 +6,8 @@ worker has one thread, as a build in one process has, so that the numbers are th
 
 from __future__ import annotations
 
-import ctypes
 import pickle
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from nmcheck.allocator import keep_freed_memory
 from nmcheck.errors import BankError
 from nmcheck.graph.ir import Graph
 from nmcheck.linearize.bank.build import Making
@@ -29,8 +28,8 @@ from nmcheck.linearize.bank.make import PointMaker
 _Task = tuple[Header, list[int], np.ndarray]
 POINTS_A_TASK = 4
 """Few enough that workers end together, enough that the network's way to a worker is worth it."""
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT = 2**30
+"""Bytes of freed memory that a worker keeps for its next point, whose arrays have tens of megabytes."""
 RETRIES = 5
 """How often in a row workers may die without a point made before the build gives up."""
 
@@ -108,20 +107,9 @@ def _points(network: bytes, header: Header, wanted: list[int], centers: np.ndarr
 @lru_cache(maxsize=1)
 def _maker(network: bytes) -> PointMaker:
     """Kept from task to task."""
-    _keep_freed_memory()
+    # dask starts its workers with MALLOC_TRIM_THRESHOLD_ so small that a point takes twice the time.
+    keep_freed_memory(_KEPT, _KEPT)
     return PointMaker(*pickle.loads(network))
-
-
-def _keep_freed_memory() -> None:
-    """Let this process keep what it frees for the next point.
-
-    dask starts its workers with glibc told to give everything back to the system at once (``MALLOC_TRIM_THRESHOLD_``).
-    Every point then has its tens of megabytes mapped and cleared anew, and takes twice the time.
-    """
-    with suppress(OSError, AttributeError):  # not glibc
-        library = ctypes.CDLL(None)
-        library.mallopt(_M_TRIM_THRESHOLD, _KEPT)
-        library.mallopt(_M_MMAP_THRESHOLD, _KEPT)
 
 
 def _deaths(scheduler: str | None) -> tuple[type[BaseException], ...]:
