@@ -179,6 +179,17 @@ class PreparedElementwise:
         points, allowance = self._points(x)
         return ElementwiseSubstitution(second_lines(self.function, points, allowance, first.lines))
 
+    def is_relu(self, shape: tuple[int, ...]) -> bool:
+        """Whether it is linear on either side of zero, and has ReLU's values there.
+
+        Args:
+            shape: of the value read.
+        """
+        if self.curvature is not None or not all(bool((torch.as_tensor(kink) == 0).all()) for kink in self.kinks):
+            return False
+        ones = torch.ones((1, *shape), dtype=torch.float64)
+        return all(bool((self.function(value * ones) == max(value, 0.0)).all()) for value in (-2.0, -1.0, 1.0, 2.0))
+
     def _enclosure(self, x: Interval) -> Enclosure:
         points, allowance = self._points(x)
         return enclosure(x.low, x.high, self.function, points, allowance, increasing=self.increasing)

@@ -61,7 +61,7 @@ class QuadraticLayer:
         self._position = position
         step = relaxation.steps[position]
         self._before, self._after = step.inputs[0], step.outputs[0]
-        rows = relaxation.affine_rows(self._before)
+        rows = relaxation.affine.matrix(self._before)
         self._rows, self._gram = rows, rows @ rows.T
 
     @classmethod
@@ -71,14 +71,14 @@ class QuadraticLayer:
         if position is None:
             return None
         step = relaxation.steps[position]
-        if not isinstance(step, PreparedElementwise) or not relaxation.is_affine(step.inputs[0]):
+        if not isinstance(step, PreparedElementwise) or step.inputs[0] not in relaxation.affine:
             return None
         shape = relaxation.network.shapes[step.inputs[0]]
         units, inputs = math.prod(shape), math.prod(relaxation.network.shapes[relaxation.network.input])
         if (
             units > MOST_UNITS
             or _FLOAT64 * units * inputs > relaxation.budget
-            or not _is_relu(step, shape)
+            or not step.is_relu(shape)
             or not relaxation.separates(position)
         ):
             return None
@@ -174,11 +174,3 @@ def parabola_height(centre: Tensor, least: Tensor, most: Tensor, t: Tensor, q: T
     left = torch.minimum(torch.maximum(-t / (2 * q), least), kink)
     right = torch.minimum(torch.maximum((1 - t) / (2 * q), kink), most)
     return torch.maximum(-t * left - q * left**2, centre + (1 - t) * right - q * right**2)
-
-
-def _is_relu(step: PreparedElementwise, shape: tuple[int, ...]) -> bool:
-    """Linear on either side of zero, and with the values of a ReLU there."""
-    if step.curvature is not None or not all(bool((torch.as_tensor(kink) == 0).all()) for kink in step.kinks):
-        return False
-    ones = torch.ones((1, *shape), dtype=torch.float64)
-    return all(bool((step.function(value * ones) == max(value, 0.0)).all()) for value in (-2.0, -1.0, 1.0, 2.0))

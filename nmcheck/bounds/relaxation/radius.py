@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nmcheck.bounds.relaxation.curved import CurvedLayer
 from nmcheck.bounds.relaxation.optimization import SlopeOptimizer
 from nmcheck.bounds.relaxation.quadratic import QuadraticLayer
 from nmcheck.bounds.relaxation.region import Region
@@ -70,6 +71,7 @@ class RelaxedRadii:
         self._relaxation = relaxation
         self._tighten = tighten
         self._optimize = optimize
+        self._curved = CurvedLayer.of(relaxation) if tighten else None
         self._quadratic = QuadraticLayer.of(relaxation) if tighten else None
 
     def at(
@@ -106,21 +108,27 @@ class RelaxedRadii:
         optimizer = None
         if self._optimize:
             optimizer = SlopeOptimizer(self._relaxation, self._optimize, self._optimize // _INNER)
-        relaxed = self._relaxation.relax(region, tighten=self._tighten, backward=optimizer)
+        lowest = self._curved.lowest if self._curved is not None and region.norm == 2 else None
+        relaxed = self._relaxation.relax(region, tighten=self._tighten, backward=optimizer, lowest=lowest)
         seeds, owner, other = margins(images.logits[chosen])
         output = self._relaxation.network.output
         bounds = self._relaxation.lower_bounds(relaxed, output, seeds, owner, optimizer)
         found = torch.full_like(images.logits[chosen], torch.inf)
         reach = region.reach_of(bounds.value, bounds.slope, owner)
-        if self._quadratic is not None and region.norm == 2 and region.box is None:
-            reach = self._bent(self._quadratic, relaxed, seeds, owner, reach)
+        if region.norm == 2 and region.box is None:
+            for layer in (self._curved, self._quadratic):
+                reach = reach if layer is None else self._bent(layer, relaxed, seeds, owner, reach)
         # Numbers that overflowed on the way prove nothing.
         found[owner, other] = torch.where(torch.isfinite(bounds.value), reach, 0)
         return found.nan_to_num(nan=0.0, posinf=torch.inf)
 
     @staticmethod
     def _bent(
-        layer: QuadraticLayer, relaxed: Relaxed, seeds: Tensor, owner: Tensor, reach: Float[Tensor, " specs"]
+        layer: CurvedLayer | QuadraticLayer,
+        relaxed: Relaxed,
+        seeds: Tensor,
+        owner: Tensor,
+        reach: Float[Tensor, " specs"],
     ) -> Float[Tensor, " specs"]:
         """Reaches, those of each image's nearest classes by quadratic bounds where these are better."""
         nearest = torch.full_like(relaxed.region.epsilon, torch.inf).scatter_reduce(0, owner, reach, "amin")

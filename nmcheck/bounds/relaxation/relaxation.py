@@ -19,9 +19,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nmcheck.bounds.affine_run import LayerConstants
+from nmcheck.bounds.relaxation.affine_values import AffineValues, steps_behind, writers
 from nmcheck.bounds.relaxation.interval import ROUNDING, Interval, magnitude_of
 from nmcheck.bounds.relaxation.preparation import prepare
-from nmcheck.bounds.relaxation.prepared import Prepared, PreparedAffine
+from nmcheck.bounds.relaxation.prepared import Prepared
 from nmcheck.bounds.relaxation.reach import Reach
 from nmcheck.bounds.relaxation.region import Region
 from nmcheck.bounds.relaxation.substitution import Owner, Substitution, total
@@ -92,6 +93,9 @@ class Descent:
 Backward = Callable[[Relaxed, str, Tensor, Tensor], LinearBounds]
 """From a relaxed network, a value's name, combinations of its elements and their images to functions below them."""
 
+Lowest = Callable[[Relaxed, str, Tensor, Tensor], Tensor]
+"""The same, to the least value of each combination in the region, or less."""
+
 
 class Relaxation:
     """The relaxation of one network, prepared once.
@@ -119,12 +123,13 @@ class Relaxation:
         self.budget = budget
         self.steps: tuple[Prepared, ...] = prepare(graph, program, network)
         self._reach = Reach(constants or LayerConstants(graph, program))
-        self._writer = {name: position for position, step in enumerate(self.steps) for name in step.outputs}
-        self._affine = self._affine_values()
-        self._dual_norms: dict[tuple[str, float], Tensor] = {}
+        self._writer = writers(self.steps)
+        self.affine = AffineValues(self.network, self.steps, self.rows)
         self.classes = math.prod(network.shapes[network.output])
 
-    def relax(self, region: Region, *, tighten: bool, backward: Backward | None = None) -> Relaxed:
+    def relax(
+        self, region: Region, *, tighten: bool, backward: Backward | None = None, lowest: Lowest | None = None
+    ) -> Relaxed:
         """Bound every value on the region.
 
         Args:
@@ -132,6 +137,7 @@ class Relaxation:
             tighten: whether to go backward from values whose bounds make a difference (``crown``), or to do with
                 intervals and balls (``crown-ibp``).
             backward: how to go backward from an element that is tightened, if not by ``substituted``.
+            lowest: another way to least values of such elements; the better of both counts.
         """
         low, high = region.interval()
         found = Relaxed(region)
@@ -142,7 +148,7 @@ class Relaxation:
             if tighten and not step.affine:
                 for name, mask in zip(step.inputs, step.wanted(inputs), strict=True):
                     if mask is not None and not self._is_exact(name, region):
-                        self._tighten(found, name, mask.flatten(1), done, backward or self.substituted)
+                        self._tighten(found, name, mask.flatten(1), done, self._least(backward, lowest))
                 inputs = [found.intervals[name] for name in step.inputs]
             radii = [self._radius(name, found) for name in step.inputs]
             outputs, substitution = step.advance(inputs, radii)
@@ -196,27 +202,32 @@ class Relaxation:
 
     def steps_behind(self, value: str) -> list[int]:
         """Positions of the steps a value is computed by, the last first."""
-        needed, found = {value}, list[int]()
-        for position in range(self._writer.get(value, -1), -1, -1):
-            if needed & set(self.steps[position].outputs):
-                needed |= set(self.steps[position].inputs)
-                found.append(position)
-        return found
+        return steps_behind(self.steps, value)
 
     def descended(
         self, relaxed: Relaxed, value: str, seeds: Float[Tensor, "specs elements"], owner: Owner, until: int = 0
     ) -> Descent:
         """The combinations, expressed from below by the values that the steps from ``until`` on read."""
         count = len(seeds)
-        coefficients = {value: seeds.reshape(count, *self.network.shapes[value])}
-        size = self._total_size(seeds, relaxed.intervals[value], owner)
-        constant = torch.zeros(count, dtype=seeds.dtype)
-        for position in range(self._writer.get(value, -1), until - 1, -1):
+        start = Descent(
+            coefficients={value: seeds.reshape(count, *self.network.shapes[value])},
+            constant=torch.zeros(count, dtype=seeds.dtype),
+            size=self._total_size(seeds, relaxed.intervals[value], owner),
+        )
+        return self.continued(relaxed, start, owner, until)
+
+    def continued(self, relaxed: Relaxed, reached: Descent, owner: Owner, until: int) -> Descent:
+        """A descent, taken further down."""
+        coefficients, constant, size = dict(reached.coefficients), reached.constant, reached.size
+        highest = max((self._writer.get(name, -1) for name in coefficients), default=-1)
+        for position in range(highest, until - 1, -1):
             step = self.steps[position]
             if not any(name in coefficients for name in step.outputs):
                 continue
             given = tuple(
-                coefficients.pop(name) if name in coefficients else seeds.new_zeros((count, *self.network.shapes[name]))
+                coefficients.pop(name)
+                if name in coefficients
+                else constant.new_zeros((len(constant), *self.network.shapes[name]))
                 for name in step.outputs
             )
             passed = relaxed.substitutions[position](given, owner)
@@ -225,19 +236,24 @@ class Relaxation:
                 coefficients[name] = coefficients[name] + part if name in coefficients else part
         return Descent(coefficients, constant, size)
 
-    def substituted(self, relaxed: Relaxed, value: str, seeds: Tensor, owner: Owner) -> LinearBounds:
-        """The same for as many specs as fit in memory."""
-        passed = self.descended(relaxed, value, seeds, owner)
-        region = relaxed.region
-        slope = passed.coefficients.get(self.network.input)
-        slope = seeds.new_zeros((len(seeds), region.centre[0].numel())) if slope is None else slope.flatten(1)
-        size = passed.size + self._total_size(slope, relaxed.intervals[self.network.input], owner)
-        at_centre = passed.constant + total(slope, region.centre, owner)
+    def at_input(self, relaxed: Relaxed, reached: Descent, owner: Owner) -> LinearBounds:
+        """What a descent down to the input has found."""
+        region, constant = relaxed.region, reached.constant
+        slope = reached.coefficients.get(self.network.input)
+        slope = constant.new_zeros((len(constant), region.centre[0].numel())) if slope is None else slope.flatten(1)
+        size = reached.size + self._total_size(slope, relaxed.intervals[self.network.input], owner)
+        at_centre = constant + total(slope, region.centre, owner)
         return LinearBounds(at_centre - ROUNDING * size, slope, owner)
 
-    def is_affine(self, value: str) -> bool:
-        """Whether a value is an affine function of the input."""
-        return value in self._affine
+    def substituted(self, relaxed: Relaxed, value: str, seeds: Tensor, owner: Owner) -> LinearBounds:
+        """The same for as many specs as fit in memory."""
+        return self.at_input(relaxed, self.descended(relaxed, value, seeds, owner), owner)
+
+    def lipschitz(self, value: str) -> float:
+        """A certified Euclidean Lipschitz constant from the input to an affine value; infinite if there is none."""
+        shape = self.network.shapes[self.network.input]
+        unit = Region(torch.zeros((1, *shape), dtype=torch.float64), torch.ones(1, dtype=torch.float64), 2)
+        return self._reach.radius(value, unit, {}).item()
 
     def separates(self, position: int) -> bool:
         """Whether everything that comes from the input to the logits goes through one step."""
@@ -247,19 +263,24 @@ class Relaxation:
                 moved.update(step.outputs)
         return self.network.output not in moved
 
-    def affine_rows(self, value: str) -> Float[Tensor, "elements inputs"]:
-        """The matrix from the input to an affine value."""
-        elements = math.prod(self.network.shapes[value])
-        parts = [
-            self._affine_rows(value, places, elements) for places in torch.arange(elements).split(self.rows(value))
-        ]
-        return torch.cat(parts)
-
     @staticmethod
     def _total_size(coefficients: Tensor, interval: Interval, owner: Owner) -> Tensor:
         return total(coefficients.abs(), interval.size, owner)
 
-    def _tighten(self, found: Relaxed, name: str, mask: Tensor, done: dict[str, Tensor], backward: Backward) -> None:
+    def _least(self, backward: Backward | None, lowest: Lowest | None) -> Lowest:
+        """The best that going backward says of least values."""
+
+        def straight(relaxed: Relaxed, value: str, seeds: Tensor, owner: Tensor) -> Tensor:
+            return (backward or self.substituted)(relaxed, value, seeds, owner).lowest(relaxed.region)
+
+        def better(relaxed: Relaxed, value: str, seeds: Tensor, owner: Tensor) -> Tensor:
+            assert lowest is not None
+            found = lowest(relaxed, value, seeds, owner)
+            return found if backward is None else torch.maximum(found, straight(relaxed, value, seeds, owner))
+
+        return straight if lowest is None else better
+
+    def _tighten(self, found: Relaxed, name: str, mask: Tensor, done: dict[str, Tensor], lowest: Lowest) -> None:
         """Intersect the marked elements' intervals with what going backward from them gives."""
         todo = mask & ~done.get(name, torch.zeros_like(mask))
         done[name] = todo | done.get(name, todo)
@@ -274,8 +295,7 @@ class Relaxation:
             seeds = torch.zeros((2, len(images), width), dtype=low.dtype)
             seeds[0, torch.arange(len(images)), places] = 1
             seeds[1, torch.arange(len(images)), places] = -1
-            bounds = backward(found, name, seeds.flatten(0, 1), images.repeat(2))
-            least, negated = bounds.lowest(found.region).reshape(2, -1)
+            least, negated = lowest(found, name, seeds.flatten(0, 1), images.repeat(2)).reshape(2, -1)
             low[images, places] = torch.maximum(low[images, places], least)
             high[images, places] = torch.minimum(high[images, places], -negated)
         shape = old.low.shape
@@ -287,8 +307,8 @@ class Relaxation:
 
     def _confined(self, name: str, interval: Interval, found: Relaxed) -> Interval:
         """The interval within what is known besides of the value: an exact dual norm, or its Lipschitz ball."""
-        if name in self._affine:
-            norms = self._dual_norm(name, found.region.norm)
+        if name in self.affine:
+            norms = self.affine.dual_norms(name, found.region.norm)
             epsilon = found.region.epsilon.reshape(-1, *[1] * (interval.centre.ndim - 1))
             return interval.within(epsilon * norms)
         radius = self._radius(name, found)
@@ -300,40 +320,4 @@ class Relaxation:
         """Whether the interval of a value is the exact range already."""
         if name == self.network.input:
             return True
-        return name in self._affine and region.box is None
-
-    def _affine_values(self) -> frozenset[str]:
-        """Values that are affine functions of the input."""
-        found = {self.network.input}
-        for step in self.steps:
-            if step.affine and found.issuperset(step.inputs):
-                found.update(step.outputs)
-        return frozenset(found - {self.network.input})
-
-    def _dual_norm(self, name: str, norm: float) -> Float[Tensor, "1 *value"]:
-        """Of every element's row of the matrix from the input to an affine value: exact up to rounding."""
-        if (name, norm) not in self._dual_norms:
-            shape = self.network.shapes[name]
-            elements = math.prod(shape)
-            parts = [
-                torch.linalg.vector_norm(self._affine_rows(name, places, elements), ord=2 if norm == 2 else 1, dim=1)
-                for places in torch.arange(elements).split(self.rows(name))
-            ]
-            self._dual_norms[name, norm] = torch.cat(parts).reshape(1, *shape) * (1 + ROUNDING)
-        return self._dual_norms[name, norm]
-
-    def _affine_rows(self, name: str, places: Tensor, elements: int) -> Tensor:
-        seeds = torch.zeros((len(places), elements), dtype=torch.float64)
-        seeds[torch.arange(len(places)), places] = 1
-        coefficients = {name: seeds.reshape(len(places), *self.network.shapes[name])}
-        for position in range(self._writer[name], -1, -1):
-            step = self.steps[position]
-            if not isinstance(step, PreparedAffine) or not any(value in coefficients for value in step.outputs):
-                continue
-            given = tuple(
-                coefficients.pop(value, seeds.new_zeros((len(places), *self.network.shapes[value])))
-                for value in step.outputs
-            )
-            for value, part in zip(step.inputs, step.pull(*given), strict=True):
-                coefficients[value] = coefficients[value] + part if value in coefficients else part
-        return coefficients[self.network.input].flatten(1)
+        return name in self.affine and region.box is None

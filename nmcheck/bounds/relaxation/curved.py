@@ -1,0 +1,262 @@
+"""Quadratic bounds of everything behind a first layer of ReLUs or maxima, in an L2 ball around each image.
+
+Upper planes of a maximum are loosest where the image usually is, between two winners, and linear bounds pay that for
+every unit, as if all of them could be at their worst at once. With parabolas (``parabola``) instead, whose values
+compared are z + W d, going backward to the layer gives a function below the combination asked for that is quadratic in
+the change d of the input: ``value + g.d - d'Pd`` with P = sum of |B| q w w' over all values compared in units whose
+coefficient B is negative. Taking q = c / |B| makes it P = c W'mW, m counting how often a value is compared.
+
+Lower end on |d| <= rho. By weak duality, for every lambda above the largest eigenvalue of P,
+
+    -g.d + d'Pd <= lambda rho^2 + g'(lambda - P)^-1 g / 4.
+
+The eigenvalue is at most Lambda = c max(m) L^2 with the certified Lipschitz constant L of W, and with a Neumann series,
+whose rest is at most its last term times 1 / (1 - Lambda / lambda),
+
+    g'(lambda - P)^-1 g <= |g|^2 / lambda + g'Pg / lambda^2 + |Pg|^2 / (lambda^2 (lambda - Lambda)).
+
+That costs one step through W and one back, and holds for all combinations at once, without a matrix being made.
+
+Rounding. A value compared is off by ``ROUNDING`` of its magnitude s, which adds to its square at most 4 ``ROUNDING``
+s^2; W g is off by ``ROUNDING`` of |W| 1 times the largest entry of g, and of the offsets that are taken off again; a
+step back from y by ``ROUNDING`` of the sum of |y| (|W| 1). All are added where they belong.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nmcheck.bounds.relaxation.interval import ROUNDING, Interval
+from nmcheck.bounds.relaxation.parabola import Compared, parabola
+from nmcheck.bounds.relaxation.prepared import Prepared, PreparedElementwise, PreparedMaximum
+from nmcheck.bounds.relaxation.relaxation import Descent, LinearBounds, Relaxation, Relaxed
+from nmcheck.bounds.relaxation.selection import SelectedPlanes, Selection
+from nmcheck.bounds.relaxation.substitution import ElementwiseSubstitution, Owner, Substitution
+
+MOST_TAPS = 17
+"""Values compared by a unit; their number squared is looked at."""
+_BEND = 1.6
+"""Choice of c, in terms of norm(B) / (4 L epsilon), which would be best if P were Lambda and all heights 1 / (4 q)."""
+_MULTIPLIERS = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3)
+"""Choices of lambda - Lambda, in terms of |g| / (2 epsilon), which is right where P is zero."""
+_SHAVED = 1 - 1e-6
+
+
+@dataclass(frozen=True)
+class Quadratics:
+    """Functions of the change d of the input, each below its spec on the whole ball: value + g.d - d'Pd.
+
+    Attributes:
+        value: at the image, rounding allowed for.
+        square: |g|^2.
+        form: g'Pg.
+        pushed: |Pg|^2.
+        largest: a bound of P's eigenvalues.
+        epsilon: radius of the ball they hold on.
+    """
+
+    value: Float[Tensor, " specs"]
+    square: Float[Tensor, " specs"]
+    form: Float[Tensor, " specs"]
+    pushed: Float[Tensor, " specs"]
+    largest: Float[Tensor, " specs"]
+    epsilon: Float[Tensor, " specs"]
+
+    def lowest(self) -> Float[Tensor, " specs"]:
+        """The least value on the ball, or less."""
+        best = torch.full_like(self.value, -torch.inf)
+        for multiplier in _MULTIPLIERS:
+            weight, inverse = self._dual(multiplier)
+            fall = weight * self.epsilon**2 + inverse / 4
+            best = torch.fmax(best, self.value - fall - ROUNDING * (self.value.abs() + fall))
+        return best
+
+    def reach(self) -> Float[Tensor, " specs"]:
+        """Up to which radius they stay non-negative, or less; 0 if nowhere."""
+        best = torch.zeros_like(self.value)
+        for multiplier in _MULTIPLIERS:
+            weight, inverse = self._dual(multiplier)
+            left = (self.value - inverse / 4 - ROUNDING * (self.value.abs() + inverse)) / weight
+            best = torch.fmax(best, left.clamp(min=0).sqrt() * _SHAVED)
+        return best
+
+    def _dual(self, multiplier: float) -> tuple[Tensor, Tensor]:
+        """lambda, and a bound of g'(lambda - P)^-1 g."""
+        above = multiplier * self.square.sqrt() / (2 * self.epsilon)
+        above = above.clamp(min=torch.finfo(above.dtype).tiny)
+        weight = self.largest + above
+        return weight, self.square / weight + self.form / weight**2 + self.pushed / (weight**2 * above)
+
+
+class CurvedLayer:
+    """The first layer of ReLUs or maxima of a network in which everything goes through it.
+
+    Args:
+        relaxation: the network.
+        position: of the layer among its steps.
+        selection: the values it compares.
+    """
+
+    def __init__(self, relaxation: Relaxation, position: int, selection: Selection) -> None:
+        self._relaxation, self._position, self._selection = relaxation, position, selection
+        step = relaxation.steps[position]
+        self._step, self._before, self._after = step, step.inputs[0], step.outputs[0]
+        self._constant = relaxation.lipschitz(self._before)
+        self._row_sums, offsets = relaxation.affine.pushed_size(self._before)
+        self._off = ROUNDING * float(self._row_sums.norm()), ROUNDING * float(offsets.norm())
+
+    @classmethod
+    def of(cls, relaxation: Relaxation) -> CurvedLayer | None:
+        """The layer of a network, or None where there is none of this kind."""
+        position = next((place for place, step in enumerate(relaxation.steps) if not step.affine), None)
+        if position is None:
+            return None
+        step = relaxation.steps[position]
+        selection = _selection(step, relaxation) if len(step.inputs) == 1 else None
+        if selection is None or step.inputs[0] not in relaxation.affine or not relaxation.separates(position):
+            return None
+        layer = cls(relaxation, position, selection)
+        return layer if 0 < layer._constant < math.inf else None
+
+    def lowest(
+        self, relaxed: Relaxed, value: str, seeds: Float[Tensor, "specs elements"], owner: Owner
+    ) -> Float[Tensor, " specs"]:
+        """Least values in the region of combinations of a value's elements, or less."""
+        if self._position not in self._relaxation.steps_behind(value):
+            return self._relaxation.substituted(relaxed, value, seeds, owner).lowest(relaxed.region)
+        linear, quadratic = self.bounds(relaxed, value, seeds, owner)
+        return torch.fmax(linear.lowest(relaxed.region), quadratic.lowest())
+
+    def reach(self, relaxed: Relaxed, seeds: Float[Tensor, "specs classes"], owner: Owner) -> Float[Tensor, " specs"]:
+        """Up to which radius quadratic bounds that hold in the region keep each combination positive; 0 if nowhere."""
+        return self.bounds(relaxed, self._relaxation.network.output, seeds, owner)[1].reach()
+
+    def bounds(
+        self, relaxed: Relaxed, value: str, seeds: Float[Tensor, "specs elements"], owner: Owner
+    ) -> tuple[LinearBounds, Quadratics]:
+        """Linear and quadratic functions below combinations of the elements of a value behind the layer.
+
+        Args:
+            relaxed: the network on its region, of an L2 norm, at least as far as ``value``.
+            value: its name.
+            seeds: the combinations; as many as fit in memory.
+            owner: the image each is asked at.
+        """
+        relaxation = self._relaxation
+        behind = relaxation.descended(relaxed, value, seeds, owner, self._position + 1)
+        before = relaxation.continued(relaxed, behind, owner, self._position)
+        linear = relaxation.at_input(relaxed, relaxation.continued(relaxed, before, owner, 0), owner)
+        if self._after not in behind.coefficients:
+            none = torch.zeros_like(linear.value)
+            square = linear.slope.square().sum(dim=1)
+            return linear, Quadratics(linear.value, square, none, none, none, relaxed.region.epsilon[owner])
+        return linear, self._bent(relaxed, behind, before, owner)
+
+    def _bent(self, relaxed: Relaxed, behind: Descent, before: Descent, owner: Owner) -> Quadratics:
+        """The quadratic functions, from what the layer is read with and what the linear planes make of that."""
+        interval = relaxed.intervals[self._before]
+        B = behind.coefficients[self._after].flatten(1)
+        units = B.shape[1]
+        taps = self._compared(interval, units)
+        spec, unit = ((B < 0) & taps.contested.reshape(-1, units)[owner]).nonzero(as_tuple=True)
+        place = owner[spec] * units + unit
+        weight = -B[spec, unit]
+        epsilon = relaxed.region.epsilon[owner]
+        norm = torch.zeros_like(epsilon).index_add_(0, spec, weight**2).sqrt()
+        c = _BEND * norm / (4 * self._constant * epsilon).clamp(min=torch.finfo(norm.dtype).tiny)
+        values = taps.at(place)
+        slopes, height = parabola(values, (c[spec] / weight).clamp(min=torch.finfo(norm.dtype).tiny))
+        planes, constants = _upper(relaxed.substitutions[self._position])
+        plane, flat = planes.flatten(1)[:, place], constants.flatten()[place]
+        plane = torch.where(values.variable, plane, 0)
+        middle = torch.where(values.variable, values.middle, 0)
+        used = height < (plane * middle).sum(dim=0) + flat
+        spec, unit, place, weight = spec[used], unit[used], place[used], weight[used]
+        slopes, height, plane, flat, middle = (
+            slopes[:, used], height[used], plane[:, used], flat[used], middle[:, used]
+        )  # fmt: skip
+        variable = values.variable[:, used]
+        start = height - (slopes * middle).sum(dim=0)
+        # Minus the weight is the coefficient: the plane above goes out, the parabola comes in.
+        constant = before.constant.index_add(0, spec, -weight * (start - flat))
+        terms = height.abs() + (slopes * middle.abs()).sum(dim=0) + flat.abs()
+        size = before.size.index_add(0, spec, weight * terms)
+        elements = interval.centre[0].numel()
+        coefficients = before.coefficients[self._before].flatten(1).clone()
+        counts = torch.zeros_like(coefficients)
+        for tap in range(len(slopes)):
+            chosen = variable[tap]
+            where = spec[chosen] * elements + self._selection.place[tap, unit[chosen]]
+            moved = -weight[chosen] * (slopes[tap] - plane[tap])[chosen] * self._selection.sign[tap, unit[chosen]]
+            coefficients.view(-1).index_add_(0, where, moved)
+            counts.view(-1).index_add_(0, where, torch.ones_like(moved))
+        # Of the linear part of a square, and of the square of what a value compared is off by.
+        squares = (counts * interval.size.flatten(1).square()[owner]).sum(dim=1)
+        size = size + 4 * c * squares
+        shape = (len(coefficients), *self._relaxation.network.shapes[self._before])
+        bent = Descent({self._before: coefficients.reshape(shape)}, constant, size)
+        relaxation = self._relaxation
+        linear = relaxation.at_input(relaxed, relaxation.continued(relaxed, bent, owner, 0), owner)
+        return self._quadratics(linear, counts, c, epsilon)
+
+    def _quadratics(self, linear: LinearBounds, counts: Tensor, c: Tensor, epsilon: Tensor) -> Quadratics:
+        """With P = c W' counts W."""
+        relaxation, shapes = self._relaxation, self._relaxation.network.shapes
+        g = linear.slope
+        pushed = relaxation.affine.pushed(self._before, g.reshape(-1, *shapes[relaxation.network.input])).flatten(1)
+        repeated = counts.amax(dim=1)
+        off = self._off[0] * g.abs().amax(dim=1) + self._off[1]
+        form = c * ((counts * pushed.square()).sum(dim=1).sqrt() + repeated.sqrt() * off).square()
+        masked = counts * pushed
+        back = relaxation.affine.pulled(self._before, masked.reshape(-1, *shapes[self._before])).flatten(1)
+        missed = ROUNDING * masked.abs() @ self._row_sums + self._constant * repeated * off
+        largest = c * repeated * self._constant**2
+        return Quadratics(
+            value=linear.value,
+            square=g.square().sum(dim=1) * (1 + ROUNDING),
+            form=form,
+            pushed=(c * (back.norm(dim=1) + missed)).square(),
+            largest=largest,
+            epsilon=epsilon,
+        )
+
+    def _compared(self, interval: Interval, units: int) -> Compared:
+        """The values compared, images and units in one row."""
+        if isinstance(self._step, PreparedMaximum):
+            ends = [torch.stack(self._step.taps(x)).flatten(1) for x in (interval.low, interval.centre, interval.high)]
+        else:
+            ends = [
+                torch.stack([x, torch.zeros_like(x)]).flatten(1) for x in (interval.low, interval.centre, interval.high)
+            ]
+        variable = (self._selection.sign != 0).repeat(1, len(interval.low))
+        return Compared.between(torch.minimum(ends[0], ends[2]), ends[1], torch.maximum(ends[0], ends[2]), variable)
+
+
+def _selection(step: Prepared, relaxation: Relaxation) -> Selection | None:
+    """What a ReLU or a maximum compares; None for another step."""
+    if isinstance(step, PreparedMaximum):
+        found = step.selection
+        return found if found is not None and 2 <= len(found.place) <= MOST_TAPS else None
+    if not isinstance(step, PreparedElementwise):
+        return None
+    shape = relaxation.network.shapes[step.inputs[0]]
+    if not step.is_relu(shape):
+        return None
+    own = torch.arange(math.prod(shape))
+    nothing = torch.zeros_like(own)
+    sign = torch.stack([torch.ones_like(own), nothing]).double()
+    return Selection(tuple(shape), torch.stack([own, nothing]), sign, once=True)
+
+
+def _upper(substitution: Substitution) -> tuple[Float[Tensor, "taps images *output"], Tensor]:
+    """Slopes and constants of the planes above."""
+    if isinstance(substitution, SelectedPlanes):
+        return substitution.upper, substitution.upper_constant
+    assert isinstance(substitution, ElementwiseSubstitution)
+    slope = substitution.lines.upper_slope
+    return torch.stack([slope, torch.zeros_like(slope)]), substitution.lines.upper_constant
