@@ -32,6 +32,7 @@ class AffineValues:
                 found.update(step.outputs)
         self._names = frozenset(found - {network.input})
         self._dual_norms: dict[tuple[str, float], Tensor] = {}
+        self._grams: dict[str, Tensor] = {}
 
     def __contains__(self, value: str) -> bool:
         """Whether a value is an affine function of the input, and not the input itself."""
@@ -41,6 +42,13 @@ class AffineValues:
         """The matrix W from the input to a value."""
         elements = math.prod(self._network.shapes[value])
         return torch.cat([self._some_rows(value, places) for places in torch.arange(elements).split(self._rows(value))])
+
+    def gram(self, value: str) -> Float[Tensor, "elements elements"]:
+        """W W'."""
+        if value not in self._grams:
+            matrix = self.matrix(value)
+            self._grams[value] = matrix @ matrix.T
+        return self._grams[value]
 
     def dual_norms(self, value: str, norm: float) -> Float[Tensor, "1 *value"]:
         """Dual norms of the matrix's rows: how far each element can move for a change of norm 1, up to rounding."""

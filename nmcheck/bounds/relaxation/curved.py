@@ -36,10 +36,12 @@ from nmcheck.bounds.relaxation.parabola import Compared, parabola
 from nmcheck.bounds.relaxation.prepared import Prepared, PreparedElementwise, PreparedMaximum
 from nmcheck.bounds.relaxation.relaxation import Descent, LinearBounds, Relaxation, Relaxed
 from nmcheck.bounds.relaxation.selection import SelectedPlanes, Selection
-from nmcheck.bounds.relaxation.substitution import ElementwiseSubstitution, Owner, Substitution
+from nmcheck.bounds.relaxation.substitution import ElementwiseSubstitution, Owner, Substitution, total
 
 MOST_TAPS = 17
 """Values compared by a unit; their number squared is looked at."""
+MOST_ELEMENTS = 512
+"""Compared, of which W W' is made: beyond, going through W is cheaper."""
 _BEND = 1.6
 """Choice of c, in terms of norm(B) / (4 L epsilon), which would be best if P were Lambda and all heights 1 / (4 q)."""
 _MULTIPLIERS = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3)
@@ -200,13 +202,34 @@ class CurvedLayer:
         size = size + 4 * c * squares
         shape = (len(coefficients), *self._relaxation.network.shapes[self._before])
         bent = Descent({self._before: coefficients.reshape(shape)}, constant, size)
-        relaxation = self._relaxation
-        linear = relaxation.at_input(relaxed, relaxation.continued(relaxed, bent, owner, 0), owner)
-        return self._quadratics(linear, counts, c, epsilon)
+        pulls = self._by_gram if elements <= MOST_ELEMENTS else self._by_steps
+        return pulls(relaxed, bent, owner, counts, c)
 
-    def _quadratics(self, linear: LinearBounds, counts: Tensor, c: Tensor, epsilon: Tensor) -> Quadratics:
-        """With P = c W' counts W."""
+    def _by_gram(self, relaxed: Relaxed, bent: Descent, owner: Owner, counts: Tensor, c: Tensor) -> Quadratics:
+        """With g = W'a for the coefficients a of the values compared: |g|^2 = a'WW'a, and so on."""
+        interval = relaxed.intervals[self._before]
+        gram = self._relaxation.affine.gram(self._before)
+        a = bent.coefficients[self._before].flatten(1)
+        size = bent.size + total(a.abs(), interval.size, owner)
+        pushed = a @ gram
+        spread = a.abs() @ self._row_sums
+        off = ROUNDING * self._row_sums.norm() * spread
+        repeated = counts.amax(dim=1)
+        masked = counts * pushed
+        back = (masked * (masked @ gram)).sum(dim=1) + ROUNDING * (masked.abs() @ self._row_sums).square()
+        return Quadratics(
+            value=bent.constant + total(a, interval.centre, owner) - ROUNDING * size,
+            square=((a * pushed).sum(dim=1) + ROUNDING * spread.square()).clamp(min=0),
+            form=c * ((masked * pushed).sum(dim=1).sqrt() + repeated.sqrt() * off).square(),
+            pushed=(c * (back.clamp(min=0).sqrt() + self._constant * repeated * off)).square(),
+            largest=c * repeated * self._constant**2,
+            epsilon=relaxed.region.epsilon[owner],
+        )
+
+    def _by_steps(self, relaxed: Relaxed, bent: Descent, owner: Owner, counts: Tensor, c: Tensor) -> Quadratics:
+        """Through the steps, without a matrix."""
         relaxation, shapes = self._relaxation, self._relaxation.network.shapes
+        linear = relaxation.at_input(relaxed, relaxation.continued(relaxed, bent, owner, 0), owner)
         g = linear.slope
         pushed = relaxation.affine.pushed(self._before, g.reshape(-1, *shapes[relaxation.network.input])).flatten(1)
         repeated = counts.amax(dim=1)
@@ -215,14 +238,13 @@ class CurvedLayer:
         masked = counts * pushed
         back = relaxation.affine.pulled(self._before, masked.reshape(-1, *shapes[self._before])).flatten(1)
         missed = ROUNDING * masked.abs() @ self._row_sums + self._constant * repeated * off
-        largest = c * repeated * self._constant**2
         return Quadratics(
             value=linear.value,
             square=g.square().sum(dim=1) * (1 + ROUNDING),
             form=form,
             pushed=(c * (back.norm(dim=1) + missed)).square(),
-            largest=largest,
-            epsilon=epsilon,
+            largest=c * repeated * self._constant**2,
+            epsilon=relaxed.region.epsilon[owner],
         )
 
     def _compared(self, interval: Interval, units: int) -> Compared:

@@ -37,7 +37,7 @@ from nmcheck.bounds.relaxation.substitution import Owner
 MOST_UNITS = 512
 """Of the layer: a matrix with as many rows as units are bent is diagonalized for every class that is looked at."""
 _FLOAT64 = 8
-_BENDS = (0.3, 0.7)
+_BENDS = (0.5,)
 """Choices of q, over the half width of the unit's interval."""
 _MULTIPLIERS = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
 """Choices of lambda - lambda_max(P), in terms of |g| / (2 epsilon), which is right where P is zero."""
@@ -61,8 +61,8 @@ class QuadraticLayer:
         self._position = position
         step = relaxation.steps[position]
         self._before, self._after = step.inputs[0], step.outputs[0]
-        rows = relaxation.affine.matrix(self._before)
-        self._rows, self._gram = rows, rows @ rows.T
+        self._rows = relaxation.affine.matrix(self._before)
+        self._gram = relaxation.affine.gram(self._before)
 
     @classmethod
     def of(cls, relaxation: Relaxation) -> QuadraticLayer | None:
