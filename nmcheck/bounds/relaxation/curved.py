@@ -34,7 +34,7 @@ from torch import Tensor
 from nmcheck.bounds.relaxation.interval import ROUNDING, Interval
 from nmcheck.bounds.relaxation.parabola import Compared, parabola
 from nmcheck.bounds.relaxation.prepared import Prepared, PreparedElementwise, PreparedMaximum
-from nmcheck.bounds.relaxation.relaxation import Descent, LinearBounds, Relaxation, Relaxed
+from nmcheck.bounds.relaxation.relaxation import Descent, Relaxation, Relaxed
 from nmcheck.bounds.relaxation.selection import SelectedPlanes, Selection
 from nmcheck.bounds.relaxation.substitution import ElementwiseSubstitution, Owner, Substitution, total
 
@@ -42,7 +42,7 @@ MOST_TAPS = 17
 """Values compared by a unit; their number squared is looked at."""
 MOST_ELEMENTS = 512
 """Compared, of which W W' is made: beyond, going through W is cheaper."""
-_BEND = 1.6
+_BEND = 1.4
 """Choice of c, in terms of norm(B) / (4 L epsilon), which would be best if P were Lambda and all heights 1 / (4 q)."""
 _MULTIPLIERS = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3)
 """Choices of lambda - Lambda, in terms of |g| / (2 epsilon), which is right where P is zero."""
@@ -128,20 +128,20 @@ class CurvedLayer:
     def lowest(
         self, relaxed: Relaxed, value: str, seeds: Float[Tensor, "specs elements"], owner: Owner
     ) -> Float[Tensor, " specs"]:
-        """Least values in the region of combinations of a value's elements, or less."""
+        """Least values in the region of combinations of a value's elements, or less.
+
+        Minus infinity for a value that is not computed from the layer. Other arguments as of ``bounds``.
+        """
         if self._position not in self._relaxation.steps_behind(value):
-            return self._relaxation.substituted(relaxed, value, seeds, owner).lowest(relaxed.region)
-        linear, quadratic = self.bounds(relaxed, value, seeds, owner)
-        return torch.fmax(linear.lowest(relaxed.region), quadratic.lowest())
+            return torch.full((len(seeds),), -torch.inf, dtype=seeds.dtype)
+        return self.bounds(relaxed, value, seeds, owner).lowest()
 
     def reach(self, relaxed: Relaxed, seeds: Float[Tensor, "specs classes"], owner: Owner) -> Float[Tensor, " specs"]:
         """Up to which radius quadratic bounds that hold in the region keep each combination positive; 0 if nowhere."""
-        return self.bounds(relaxed, self._relaxation.network.output, seeds, owner)[1].reach()
+        return self.bounds(relaxed, self._relaxation.network.output, seeds, owner).reach()
 
-    def bounds(
-        self, relaxed: Relaxed, value: str, seeds: Float[Tensor, "specs elements"], owner: Owner
-    ) -> tuple[LinearBounds, Quadratics]:
-        """Linear and quadratic functions below combinations of the elements of a value behind the layer.
+    def bounds(self, relaxed: Relaxed, value: str, seeds: Float[Tensor, "specs elements"], owner: Owner) -> Quadratics:
+        """Quadratic functions below combinations of the elements of a value behind the layer.
 
         Args:
             relaxed: the network on its region, of an L2 norm, at least as far as ``value``.
@@ -149,15 +149,9 @@ class CurvedLayer:
             seeds: the combinations; as many as fit in memory.
             owner: the image each is asked at.
         """
-        relaxation = self._relaxation
-        behind = relaxation.descended(relaxed, value, seeds, owner, self._position + 1)
-        before = relaxation.continued(relaxed, behind, owner, self._position)
-        linear = relaxation.at_input(relaxed, relaxation.continued(relaxed, before, owner, 0), owner)
-        if self._after not in behind.coefficients:
-            none = torch.zeros_like(linear.value)
-            square = linear.slope.square().sum(dim=1)
-            return linear, Quadratics(linear.value, square, none, none, none, relaxed.region.epsilon[owner])
-        return linear, self._bent(relaxed, behind, before, owner)
+        behind = self._relaxation.descended(relaxed, value, seeds, owner, self._position + 1)
+        before = self._relaxation.continued(relaxed, behind, owner, self._position)
+        return self._bent(relaxed, behind, before, owner)
 
     def _bent(self, relaxed: Relaxed, behind: Descent, before: Descent, owner: Owner) -> Quadratics:
         """The quadratic functions, from what the layer is read with and what the linear planes make of that."""

@@ -20,8 +20,8 @@ THEOREMS = {
     "crown-ibp": "linear relaxation backward from the logits (CROWN-IBP), intervals from interval arithmetic, "
     "Lipschitz balls and exact dual norms",
     "crown": "linear relaxation backward from the logits and from every element whose interval matters (CROWN), "
-    "intersected with interval arithmetic, Lipschitz balls and exact dual norms; in L2 without a box a first layer of "
-    "ReLUs on an affine function of the input also by parabolas",
+    "intersected with interval arithmetic, Lipschitz balls and exact dual norms; in L2 a first layer of "
+    "ReLUs or maxima of affine functions of the input also by parabolas",
     "crown-optimized": "CROWN with lines optimized by gradient for every pair of classes (alpha-CROWN), each bound "
     "evaluated anew after the optimization",
 }
@@ -115,7 +115,7 @@ class RelaxedRadii:
         bounds = self._relaxation.lower_bounds(relaxed, output, seeds, owner, optimizer)
         found = torch.full_like(images.logits[chosen], torch.inf)
         reach = region.reach_of(bounds.value, bounds.slope, owner)
-        if region.norm == 2 and region.box is None:
+        if region.norm == 2:  # In a box, too: what holds in the ball holds in its part.
             for layer in (self._curved, self._quadratic):
                 reach = reach if layer is None else self._bent(layer, relaxed, seeds, owner, reach)
         # Numbers that overflowed on the way prove nothing.

@@ -94,7 +94,7 @@ Backward = Callable[[Relaxed, str, Tensor, Tensor], LinearBounds]
 """From a relaxed network, a value's name, combinations of its elements and their images to functions below them."""
 
 Lowest = Callable[[Relaxed, str, Tensor, Tensor], Tensor]
-"""The same, to the least value of each combination in the region, or less."""
+"""The same, to the least value of each combination in the region, or less; minus infinity where it has none."""
 
 
 class Relaxation:
@@ -137,19 +137,22 @@ class Relaxation:
             tighten: whether to go backward from values whose bounds make a difference (``crown``), or to do with
                 intervals and balls (``crown-ibp``).
             backward: how to go backward from an element that is tightened, if not by ``substituted``.
-            lowest: another way to least values of such elements; the better of both counts.
+            lowest: another way to least values, for elements whose bounds matter even then.
         """
         low, high = region.interval()
         found = Relaxed(region)
         found.intervals[self.network.input] = Interval(region.centre, low, high, magnitude_of(low, high))
-        done: dict[str, Bool[Tensor, "images elements"]] = {}
+        done: tuple[dict[str, Bool[Tensor, "images elements"]], ...] = ({}, {})
+
+        def straight(relaxed: Relaxed, value: str, seeds: Tensor, owner: Tensor) -> Tensor:
+            return (backward or self.substituted)(relaxed, value, seeds, owner).lowest(region)
+
         for step in self.steps:
-            inputs = [found.intervals[name] for name in step.inputs]
             if tighten and not step.affine:
-                for name, mask in zip(step.inputs, step.wanted(inputs), strict=True):
-                    if mask is not None and not self._is_exact(name, region):
-                        self._tighten(found, name, mask.flatten(1), done, self._least(backward, lowest))
-                inputs = [found.intervals[name] for name in step.inputs]
+                self._tighten(found, step, straight, done[0])
+                if lowest is not None:
+                    self._tighten(found, step, lowest, done[1])
+            inputs = [found.intervals[name] for name in step.inputs]
             radii = [self._radius(name, found) for name in step.inputs]
             outputs, substitution = step.advance(inputs, radii)
             for name, interval in zip(step.outputs, outputs, strict=True):
@@ -252,7 +255,7 @@ class Relaxation:
     def lipschitz(self, value: str) -> float:
         """A certified Euclidean Lipschitz constant from the input to an affine value; infinite if there is none."""
         shape = self.network.shapes[self.network.input]
-        unit = Region(torch.zeros((1, *shape), dtype=torch.float64), torch.ones(1, dtype=torch.float64), 2)
+        unit = Region(torch.zeros((1, *shape), dtype=torch.float64), torch.ones(1, dtype=torch.float64), 2.0)
         return self._reach.radius(value, unit, {}).item()
 
     def separates(self, position: int) -> bool:
@@ -267,20 +270,13 @@ class Relaxation:
     def _total_size(coefficients: Tensor, interval: Interval, owner: Owner) -> Tensor:
         return total(coefficients.abs(), interval.size, owner)
 
-    def _least(self, backward: Backward | None, lowest: Lowest | None) -> Lowest:
-        """The best that going backward says of least values."""
+    def _tighten(self, found: Relaxed, step: Prepared, lowest: Lowest, done: dict[str, Tensor]) -> None:
+        """Tighten those elements that the step reads and whose bounds still make a difference."""
+        for name, mask in zip(step.inputs, step.wanted([found.intervals[name] for name in step.inputs]), strict=True):
+            if mask is not None and not self._is_exact(name, found.region):
+                self._tighten_value(found, name, mask.flatten(1), done, lowest)
 
-        def straight(relaxed: Relaxed, value: str, seeds: Tensor, owner: Tensor) -> Tensor:
-            return (backward or self.substituted)(relaxed, value, seeds, owner).lowest(relaxed.region)
-
-        def better(relaxed: Relaxed, value: str, seeds: Tensor, owner: Tensor) -> Tensor:
-            assert lowest is not None
-            found = lowest(relaxed, value, seeds, owner)
-            return found if backward is None else torch.maximum(found, straight(relaxed, value, seeds, owner))
-
-        return straight if lowest is None else better
-
-    def _tighten(self, found: Relaxed, name: str, mask: Tensor, done: dict[str, Tensor], lowest: Lowest) -> None:
+    def _tighten_value(self, found: Relaxed, name: str, mask: Tensor, done: dict[str, Tensor], lowest: Lowest) -> None:
         """Intersect the marked elements' intervals with what going backward from them gives."""
         todo = mask & ~done.get(name, torch.zeros_like(mask))
         done[name] = todo | done.get(name, todo)
