@@ -100,7 +100,8 @@ class _Bracket:
         low, high = torch.maximum(self.low, certified), self.high
         tiny = torch.finfo(low.dtype).tiny
         fall = (self._former_gap - self._last_gap) / (self._last - self._former)
-        crossing = torch.where(fall > 0, self._last + self._last_gap / fall.clamp(min=tiny), torch.nan)
+        crossing = torch.where(fall > 0, self._last + self._last_gap / fall.clamp(min=tiny), torch.inf)
+        crossing = torch.where(fall.isnan(), torch.nan, crossing)
         # F falls steeply, so a radius just below its crossing loses least.
         aimed = crossing * (1 - accuracy / 3)
         halved = torch.where(low > 0, (low.clamp(min=tiny) * high).sqrt(), high / 4)
