@@ -11,7 +11,7 @@ method, norm, image). It is violated
   points on its edge) reach a point where the predicted class no longer has the largest logit in float64 ("broken").
 
     python -m benchmarks.soundness [--images 200] [--ibp 0] [--crown 20] [--box] [--restarts 4] [--steps 20]
-        [--models PART ...]
+        [--norms 2 inf] [--models PART ...]
 
 One line a model, method and norm, printed when it is done; exit code 1 if anything is violated or raised.
 """
@@ -134,6 +134,7 @@ def main() -> int:
     parser.add_argument("--box", action="store_true", help="pixels stay in [0, 1]")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--restarts", type=int, default=4)
+    parser.add_argument("--norms", nargs="+", default=list(NAMES), choices=list(NAMES))
     parser.add_argument("--models", nargs="+", default=[], help="parts of file names; all by default")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     asked = parser.parse_args()
@@ -154,7 +155,7 @@ def main() -> int:
     effort = Effort(asked.steps, asked.restarts, (0.0, 1.0) if asked.box else None)
     for subject in chosen:
         for method, images in methods:
-            for option in NAMES if images else ():
+            for option in asked.norms if images else ():
                 try:
                     total += line(subject, method, option, images, effort)
                 except Exception as error:  # What the benchmark counts; it goes on with the next model.
