@@ -10,6 +10,7 @@ everywhere in the region (Zhang et al. 2018, CROWN).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from nmcheck.bounds.relaxation.prepared import Prepared
 from nmcheck.bounds.relaxation.reach import Reach
 from nmcheck.bounds.relaxation.region import Region
 from nmcheck.bounds.relaxation.substitution import Owner, Substitution, total
+from nmcheck.bounds.relaxation.tightening import portions, tightened
 from nmcheck.execute.program import Program
 from nmcheck.graph.ir import Graph
 from nmcheck.steps import Network
@@ -37,14 +39,6 @@ _COPIES = 8
 _TENSOR = 2**23
 """Bytes of a tensor beyond which more specs at a time are no faster: memory is mapped anew for every larger one."""
 _FLOAT64 = 8
-_PROBED = 32
-"""Elements of an image tried before all others."""
-_MANY_MORE = 8
-"""Times as many elements as that for which trying pays."""
-_WORTH = 0.9
-"""Mean width of intervals, of what it was, at which it pays to go on."""
-_MANY = 32
-"""Specs of an image that are worth a pass of their own."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +179,7 @@ class Relaxation:
         """
         parts = [
             (backward or self.substituted)(relaxed, value, seeds[places], owner[places])
-            for places in _portions(owner, self.rows(value))
+            for places in portions(owner, self.rows(value))
         ]
         return LinearBounds(torch.cat([part.value for part in parts]), torch.cat([part.slope for part in parts]), owner)
 
@@ -276,38 +270,9 @@ class Relaxation:
             if mask is not None and not self._is_exact(name, found.region):
                 todo = mask.flatten(1) & ~done.get(name, torch.zeros_like(mask).flatten(1))
                 done[name] = todo | done.get(name, todo)
-                self._tighten_elements(found, name, todo, lowest, probe=probe)
-
-    def _tighten_elements(self, found: Relaxed, name: str, todo: Tensor, lowest: Lowest, *, probe: bool) -> None:
-        rows = max(1, self.rows(name) // 2)
-        if probe:
-            tried = _spread(todo)
-            width = torch.cat(
-                [self._tighten_some(found, name, images, places, lowest) for images, places in _chosen(tried, rows)]
-                or [torch.zeros(0, dtype=torch.float64)]
-            )
-            images = tried.nonzero()[:, 0]
-            count = tried.sum(dim=1)
-            mean = torch.zeros(len(todo), dtype=width.dtype).index_add_(0, images, width) / count.clamp(min=1)
-            todo = todo & ~tried & ((count == 0) | (mean <= _WORTH)).unsqueeze(1)
-        for images, places in _chosen(todo, rows):
-            self._tighten_some(found, name, images, places, lowest)
-
-    def _tighten_some(
-        self, found: Relaxed, name: str, images: Tensor, places: Tensor, lowest: Lowest
-    ) -> Float[Tensor, " chosen"]:
-        """Intersect the intervals with what going backward gives; how wide they are then, of what they were."""
-        old = found.intervals[name]
-        low, high = old.low.flatten(1).clone(), old.high.flatten(1).clone()
-        seeds = torch.zeros((2, len(images), low.shape[1]), dtype=low.dtype)
-        seeds[0, torch.arange(len(images)), places] = 1
-        seeds[1, torch.arange(len(images)), places] = -1
-        least, negated = lowest(found, name, seeds.flatten(0, 1), images.repeat(2)).reshape(2, -1)
-        low[images, places] = torch.maximum(low[images, places], least)
-        high[images, places] = torch.minimum(high[images, places], -negated)
-        shape = old.low.shape
-        found.intervals[name] = Interval(old.centre, low.reshape(shape), high.reshape(shape), old.size)
-        return (high - low)[images, places] / (old.high - old.low).flatten(1)[images, places]
+                least = functools.partial(lowest, found, name)
+                interval = tightened(found.intervals[name], todo, least, self.rows(name), probe=probe)
+                found.intervals[name] = interval
 
     def _radius(self, name: str, found: Relaxed) -> Tensor:
         centres = {value: interval.centre for value, interval in found.intervals.items()}
@@ -329,31 +294,3 @@ class Relaxation:
         if name == self.network.input:
             return True
         return name in self.affine and region.box is None
-
-
-def _portions(owner: Owner, rows: int) -> Iterator[slice]:
-    """Specs to go backward with together: those of one image where it has many, whose tables need no copies."""
-    sorted_images, counts = owner.unique_consecutive(return_counts=True)
-    lengths = counts.tolist() if len(owner) >= _MANY * len(sorted_images) else [len(owner)]
-    start = 0
-    for length in lengths:
-        for offset in range(0, length, rows):
-            yield slice(start + offset, start + min(offset + rows, length))
-        start += length
-
-
-def _chosen(mask: Bool[Tensor, "images elements"], rows: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and elements marked, so many at a time."""
-    images, places = mask.nonzero(as_tuple=True)
-    for portion in _portions(images, rows):
-        yield images[portion], places[portion]
-
-
-def _spread(mask: Bool[Tensor, "images elements"]) -> Bool[Tensor, "images elements"]:
-    """Some of the elements marked, evenly, of images with very many; no others."""
-    tried = torch.zeros_like(mask)
-    for image, marks in enumerate(mask):
-        places = marks.nonzero().squeeze(1)
-        if len(places) > _MANY_MORE * _PROBED:
-            tried[image, places[torch.linspace(0, len(places) - 1, _PROBED).long()]] = True
-    return tried
