@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from made_up_bounds import attacked_entry, bounds_entry
+from made_up_bounds import ACCURACY, attacked_entry, bounds_entry
 from made_up_report import normalization_entries, report
 
 from nmcheck.results import UNREACHABLE, ToolEntry
@@ -44,7 +44,7 @@ def comparison() -> Comparison:
         example=None,
         example_reason=NO_EXAMPLE,
         difference=-0.0021,
-        bounds=bounds_entry(),
+        bounds=replace(bounds_entry(), box=(0.0, 1.0), accuracy=ACCURACY),
         normalization=(),
     )
     wrong = replace(
@@ -57,7 +57,6 @@ def comparison() -> Comparison:
         difference_reason=NO_COMMON,
         difference_se=None,
         difference_se_reason="a standard error needs two images",
-        flips=(),
     )
     return Comparison(
         tool=ToolEntry(version="0.1.0"), seed=0, norm="l2", box=(0.0, 1.0), common=97, models=(first, constant, wrong)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from nmcheck.checks.case import Case
 from nmcheck.results import UNREACHABLE, SampleBounds
 
@@ -43,6 +45,20 @@ UNATTACKED = End(None, NO_ATTACK, None)
 def finite(value: float) -> tuple[float | None, str | None]:
     """A number, or None and why where it is infinite."""
     return (value, None) if math.isfinite(value) else (None, UNREACHABLE)
+
+
+def over_images(value: float, values: np.ndarray) -> tuple[float | None, str | None]:
+    """What summarises some images' radii, or None and of how many of them one is infinite, where it is so itself."""
+    if math.isfinite(value):
+        return value, None
+    count = int(np.isinf(values).sum())
+    return None, UNREACHABLE if count == len(values) else f"{UNREACHABLE} of {count:,} of {len(values):,} images"
+
+
+def percentile(values: np.ndarray, share: float) -> float:
+    """A percentile, interpolated linearly between neighbours; any part of the way to an infinite one is infinite."""
+    below, above = (float(np.percentile(values, share, method=method)) for method in ("lower", "higher"))
+    return above if math.isinf(above) or above == below else float(np.percentile(values, share))
 
 
 def certified_end(radius: float | None, reason: str | None, method: str) -> End:

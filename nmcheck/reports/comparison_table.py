@@ -11,6 +11,7 @@ from rich.text import Text
 from nmcheck.reports.bounds_domain import domain
 from nmcheck.reports.layout import header, new_table, paragraph, reasons, settle
 from nmcheck.reports.numbers import MISSING, level, percent, significant, with_error
+from nmcheck.results.bounds import stated
 from nmcheck.results.comparison import ComparedModel, Comparison
 
 
@@ -50,7 +51,10 @@ def _rows(found: Comparison) -> list[tuple[str, list[str]]]:
     rows = [
         ("accuracy", [percent(one.data.accuracy, one.data.samples) for one in models]),
         ("method of certified radii", [one.method for one in models]),
-        ("certified radius, its correct images", [significant(one.radius) for one in models]),
+        (
+            "certified radius, its correct images",
+            [significant(stated(one.radius, one.radius_reason)) for one in models],
+        ),
         (
             f"certified radius, {found.common} common images",
             [with_error(one.common_radius, one.common_radius_se) for one in models],
@@ -97,9 +101,15 @@ def _normalization(found: Comparison) -> list[RenderableType]:
         for row in one.normalization:
             gains = ", ".join(significant(gain.gain) for gain in row.noise_gain)
             table.add_row(
-                name, row.node, row.kind, significant(row.lipschitz), gains, significant(row.radius_with),
-                significant(row.radius_without), percent(row.accuracy_without, one.data.samples),
-            )  # fmt: skip
+                name,
+                row.node,
+                row.kind,
+                significant(row.lipschitz),
+                gains,
+                significant(stated(row.radius_with, row.radius_with_reason)),
+                significant(stated(row.radius_without, row.radius_without_reason)),
+                percent(row.accuracy_without, one.data.samples),
+            )
     return [
         "",
         settle(table, 0, 1, 2),

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from nmcheck.reports.json import to_json
 from nmcheck.reports.numbers import level, percent, significant
+from nmcheck.results.bounds import stated
 from nmcheck.results.inspection import Inspection
 from nmcheck.results.layers import GraphNode
 from nmcheck.results.overlay import Detail, LayerDetails, LayerValue, Metric, Overlay, Verdict
@@ -260,9 +261,9 @@ def _summary(document: Document) -> tuple[str, ...]:
         lines.append(f"noise sigma {', '.join(sigmas)} in pixel units")
     for entry in document.get("bounds") or ():
         radii = {
-            method: radius["mean"]
+            method: mean
             for method, radius in (entry.get("radius") or {}).items()
-            if radius.get("certified") and radius.get("mean") is not None
+            if radius.get("certified") and (mean := stated(radius.get("mean"), radius.get("mean_reason"))) is not None
         }
         if radii:
             method = max(radii, key=radii.__getitem__)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from nmcheck.reports.bounds_domain import NORMS
 from nmcheck.reports.html.svg import Scale, drawing, joined, line, path, tag, text
 from nmcheck.reports.numbers import significant
-from nmcheck.results.bounds import BoundsEntry, LayerBounds
+from nmcheck.results.bounds import BoundsEntry, LayerBounds, stated
 from nmcheck.results.gate import GateCheck
 from nmcheck.results.moments import LayerGain, MomentEntry
 
@@ -38,8 +38,8 @@ def gauge(check: GateCheck) -> Markup | None:
     parts.append(line(x(check.threshold), 2, x(check.threshold), 26, "threshold"))
     if check.measured is not None:
         parts.append(tag("circle", cx=x(check.measured), cy=14.0, r=4.5, class_="dot one"))
-    said = f"measured {significant(check.measured, 3)}, threshold {significant(check.threshold, 3)}"
-    return drawing(200, 28, parts, said)
+    measured = significant(stated(check.measured, check.measured_reason))
+    return drawing(200, 28, parts, f"measured {measured}, threshold {significant(check.threshold)}")
 
 
 def tightness(entries: Sequence[MomentEntry], statistic: str) -> Markup:
