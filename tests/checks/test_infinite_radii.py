@@ -87,8 +87,8 @@ def test_tables_tell_infinite_from_unknown() -> None:
     for name in ("mean", "median", "p5"):
         unknown |= {name: None, f"{name}_reason": "no rule for the operator Foo"}
     samples = (
-        replace(made.per_sample[0], index=901, lower=None, lower_reason=UNREACHABLE, lower_method=None),
-        replace(made.per_sample[1], index=902, lower=None, lower_reason="no rule for the operator Foo"),
+        replace(made.per_sample[0], index=9001, lower=None, lower_reason=UNREACHABLE, lower_method=None),
+        replace(made.per_sample[1], index=9002, lower=None, lower_reason="no rule for the operator Foo"),
         *made.per_sample[2:],
     )
     layers = replace(made.layers[0], node="first", kappa_certified=None, kappa_certified_reason=UNREACHABLE)
@@ -102,8 +102,8 @@ def test_tables_tell_infinite_from_unknown() -> None:
     crown = line_of(text, "crown  ")
     assert crown[crown.index("inf") :][:3] == ["inf", "inf", "0.210"]
     assert line_of(text, "lipschitz  ").count("–") == 3
-    assert line_of(text, "901 ")[3] == "inf"
-    assert line_of(text, "902 ")[3] == "–"
+    assert line_of(text, "9001 ")[3] == "inf"
+    assert line_of(text, "9002 ")[3] == "–"
     assert "inf" in line_of(text, "first  ")
     assert f"inf mean, median: {UNREACHABLE} of 20 of 23 images." in text
     assert f"inf lower: {UNREACHABLE}." in text
