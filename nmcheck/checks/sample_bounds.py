@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nmcheck.checks.case import Case
+from nmcheck.counting import counted
 from nmcheck.results import UNREACHABLE, SampleBounds
 
 NO_ATTACK = "no attack was run, so no adversarial example is known"
@@ -20,7 +21,7 @@ CONTRADICTED = (
     "of its kernels does that"
 )
 CONTRADICTIONS = (
-    "For {count} of {images} images no certified radius is stated: {reason}. Where such an example is not next to the "
+    "For {count} of {images} no certified radius is stated: {reason}. Where such an example is not next to the "
     "image itself it is a defect of nmcheck; please report it. Means over the images still contain these radii."
 )
 
@@ -114,7 +115,7 @@ def contradictions(samples: Sequence[SampleBounds]) -> tuple[str, ...]:
     count = sum(sample.lower_reason == CONTRADICTED for sample in samples)
     if not count:
         return ()
-    return (CONTRADICTIONS.format(count=f"{count:,}", images=f"{len(samples):,}", reason=CONTRADICTED),)
+    return (CONTRADICTIONS.format(count=f"{count:,}", images=counted(len(samples), "image"), reason=CONTRADICTED),)
 
 
 def _is_contradicted(sample: SampleBounds) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.markup import escape
 
+from nmcheck.counting import counted
 from nmcheck.reports.bounds_domain import domain
 from nmcheck.reports.layout import new_table, paragraph, reasons, settle
 from nmcheck.reports.numbers import percent, significant
@@ -49,7 +50,8 @@ def _notes(entry: BoundsEntry) -> list[RenderableType]:
     return [
         *reasons(entry.attack.values()),
         paragraph(
-            f"Over the {len(correct):,} correctly classified images; each example was checked in onnxruntime on the "
+            f"Over the {counted(len(correct), 'correctly classified image')}; each example was checked in "
+            "onnxruntime on the "
             "original file. 'nearest for' counts the images for which no other attack came nearer."
         ),
     ]

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from rich.console import RenderableType
 from rich.text import Text
 
+from nmcheck.counting import counted
 from nmcheck.reports.bounds_domain import domain
 from nmcheck.reports.layout import header, new_table, paragraph, reasons, settle
 from nmcheck.reports.numbers import MISSING, level, percent, significant, with_error
@@ -56,7 +57,7 @@ def _rows(found: Comparison) -> list[tuple[str, list[str]]]:
             [significant(stated(one.radius, one.radius_reason)) for one in models],
         ),
         (
-            f"certified radius, {found.common} common images",
+            f"certified radius, {counted(found.common, 'common image')}",
             [with_error(one.common_radius, one.common_radius_se) for one in models],
         ),
         ("  less that of model 1", [MISSING, *(with_error(one.difference, one.difference_se) for one in models[1:])]),
@@ -79,10 +80,8 @@ def _interval(one: ComparedModel, position: int) -> str:
 
 
 def _words(found: Comparison) -> str:
-    flips: Sequence[str] = [f"{one.draws:,}" for one in found.models[0].flips[:1]]
-    noise = (
-        f" Flips: {flips[0]} draws an image and level, the same for every model, 95 % exact intervals." if flips else ""
-    )
+    flips: Sequence[str] = [counted(one.draws, "draw") for one in found.models[0].flips[:1]]
+    noise = f" Flips: {flips[0]} an image and level, the same for every model, 95 % exact intervals." if flips else ""
     return (
         "All models saw the same images. Common images are those that every model classifies correctly; only on them "
         "are the radii of different models about the same things. Accuracy from .. to: certified, and not refuted by "

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from nmcheck.counting import counted
 from nmcheck.reports.json import to_json
 from nmcheck.reports.numbers import level, percent, significant
 from nmcheck.results.bounds import stated
@@ -256,7 +257,7 @@ def _summary(document: Document) -> tuple[str, ...]:
     if data := document.get("data"):
         accuracy = data.get("accuracy")
         told = "" if accuracy is None else f", accuracy {percent(accuracy, data['samples'])}"
-        lines.append(f"{data['samples']} images of {data['name']}{told}")
+        lines.append(f"{counted(data['samples'], 'image')} of {data['name']}{told}")
     if sigmas := dict.fromkeys(level(entry["sigma_pixel"]) for entry in document.get("moments") or ()):
         lines.append(f"noise sigma {', '.join(sigmas)} in pixel units")
     for entry in document.get("bounds") or ():
