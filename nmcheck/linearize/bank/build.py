@@ -51,6 +51,6 @@ def complete(file: BankFile, making: Making, advance: Callable[[int], None]) -> 
     except KeyboardInterrupt as stop:
         done = int(file.done.sum())
         raise InterruptedBuildError(
-            f"Interrupted with {done:,} of {counted(file.header.points, 'point')} done, which "
-            f"{'is' if done == 1 else 'are'} safe in {file.path}; go on with the same command and --resume."
+            f"Interrupted with {done:,} of {counted(file.header.points, 'point')} done; what is done is "
+            f"safe in {file.path}; go on with the same command and --resume."
         ) from stop
