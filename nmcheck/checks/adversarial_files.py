@@ -7,16 +7,26 @@ from pathlib import Path
 
 import numpy as np
 
-from nmcheck.checks.adversarial import Box
+from nmcheck.checks.adversarial import Box, NormName
 from nmcheck.checks.attacks import AttackedImages
 from nmcheck.checks.case import Case
 from nmcheck.data import to_stored_layout
-from nmcheck.data.pictures import triples, write_png
+from nmcheck.data.pictures import check_png, triples, write_png
 from nmcheck.data.vnnlib import instances, robustness_property
 from nmcheck.errors import OutputError, UnsupportedError
 
 TIMEOUT = 120
 """Seconds an external verifier is given for a question, by default."""
+
+
+def check_saving(case: Case, norm: NormName, box: Box | None, folder: Path) -> None:
+    """Find out before the attacks whether ``save_adversarial`` has what it needs.
+
+    Raises:
+        OutputError: the data are images, of which it draws pictures, and Pillow is not installed.
+    """
+    if case.dataset.unit == "pixel":
+        check_png(_arrays(folder, norm, box).with_suffix(".png"), case.dataset.images.shape[1:])
 
 
 def save_adversarial(case: Case, attacked: AttackedImages, folder: Path) -> tuple[Path, ...]:
@@ -36,8 +46,7 @@ def save_adversarial(case: Case, attacked: AttackedImages, folder: Path) -> tupl
         to_stored_layout(images[rows], stored, shape, case.graph.batch_axis)
         for images in (case.pixels, attacked.nearest.pixels)
     )
-    name = f"adversarial_{attacked.norm}{'' if attacked.box is None else '_boxed'}"
-    arrays = folder / f"{name}.npz"
+    arrays = _arrays(folder, attacked.norm, attacked.box)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(
@@ -58,6 +67,10 @@ def save_adversarial(case: Case, attacked: AttackedImages, folder: Path) -> tupl
         return (arrays,)
     write_png(arrays.with_suffix(".png"), grid)
     return arrays, arrays.with_suffix(".png")
+
+
+def _arrays(folder: Path, norm: NormName, box: Box | None) -> Path:
+    return folder / f"adversarial_{norm}{'' if box is None else '_boxed'}.npz"
 
 
 def export_vnnlib(

@@ -15,6 +15,7 @@ from nmcheck.checks.cut import choose_cut
 from nmcheck.checks.engines import MOMENTS, LogitMoments
 from nmcheck.checks.options import ANCHORS, AnalyzeOptions
 from nmcheck.checks.plan import LINEARIZED
+from nmcheck.counting import counted
 from nmcheck.errors import BankError, UsageError
 from nmcheck.linearize.bank.header import Header
 from nmcheck.linearize.bank.serve import Anchor, BankServer, ServedModel
@@ -25,7 +26,7 @@ from nmcheck.moments.summary import SkipSummary, Summary, summary_covariance, su
 from nmcheck.results.bank import BankUse
 
 BEYOND = (
-    "{count} of the {images} images lie farther from the nearest point of the bank ({worst:.3g}) than any image it was "
+    "{count} of the {images} {lie} farther from the nearest point of the bank ({worst:.3g}) than any image it was "
     "made for ({limit:.3g}); the linearization there may say little about them, so compare with --engine two-stage."
 )
 AVERAGED_BANK = "bank: the linearizations are averages over {points} inputs a point, under noise of sigma {sigma:g}."
@@ -108,7 +109,8 @@ class BankEngine:
         return (
             BEYOND.format(
                 count=f"{use.beyond:,}",
-                images=f"{len(self._distance):,}",
+                images=counted(len(self._distance), "image"),
+                lie="lies" if use.beyond == 1 else "lie",
                 worst=use.distance_largest,
                 limit=use.distance_members,
             ),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from nmcheck import __version__
+from nmcheck.counting import counted
 from nmcheck.data import input_scale
 from nmcheck.errors import BankError
 from nmcheck.graph.load import load_graph
@@ -98,14 +99,16 @@ def verify_bank(path: Path, model: Path) -> BankVerification:
         unknown = file.unknown_marks()
         if len(unknown):
             raise BankError(
-                f"{path}: the marks of {len(unknown):,} of {header.points:,} points are damaged, for they say neither "
+                f"{path}: the marks of {len(unknown):,} of {counted(header.points, 'point')} are damaged, for "
+                "they say neither "
                 f"done nor missing: {_shown(unknown)}; go on with nmcheck bank build --resume, which makes these "
                 "points again."
             )
         damaged = file.damaged()
         if len(damaged):
             raise BankError(
-                f"{path}: the checksums of {len(damaged):,} of {header.points:,} points disagree, so they are damaged: "
+                f"{path}: the checksums of {len(damaged):,} of {counted(header.points, 'point')} disagree, so "
+                "they are damaged: "
                 f"{_shown(damaged)}; build the bank again."
             )
         graph = load_graph(model)

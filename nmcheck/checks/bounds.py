@@ -18,7 +18,7 @@ from nmcheck.bounds.network import (
 from nmcheck.bounds.rounding import CERTIFICATE
 from nmcheck.checks.attacks import AttackedImages
 from nmcheck.checks.case import Case
-from nmcheck.checks.sample_bounds import certified_end, finite, sample_bounds
+from nmcheck.checks.sample_bounds import certified_end, over_images, percentile, sample_bounds
 from nmcheck.results import BoundsEntry, LayerBounds, RadiusEntry
 
 NO_CORRECT = "none of the images is classified correctly, and radii are summarised over those that are"
@@ -92,12 +92,12 @@ def mean_radius(radii: Tensor | None, reason: str | None, correct: np.ndarray) -
     if radii is None:
         return None, reason
     chosen = radii.cpu().numpy()[correct]
-    return finite(float(chosen.mean())) if len(chosen) else (None, NO_CORRECT)
+    return over_images(float(chosen.mean()), chosen) if len(chosen) else (None, NO_CORRECT)
 
 
 def mean_kappa(values: Tensor | None, reason: str | None) -> tuple[float | None, str | None]:
     """Mean over all images, or None and why."""
-    return (None, reason) if values is None else finite(float(values.mean()))
+    return (None, reason) if values is None else over_images(float(values.mean()), values.cpu().numpy())
 
 
 def radius_entry(
@@ -111,16 +111,18 @@ def radius_entry(
     seconds_reason: str | None = None,
 ) -> RadiusEntry:
     """The radii of one method over the correctly classified images."""
-    mean, why = mean_radius(radii, reason, correct)
-    chosen = np.empty(0) if radii is None else radii.cpu().numpy()[correct]
-    median, p5 = (None, None) if mean is None else (float(np.median(chosen)), float(np.percentile(chosen, 5)))
+    (mean, mean_reason) = (median, median_reason) = (p5, p5_reason) = mean_radius(radii, reason, correct)
+    if radii is not None and correct.any():
+        chosen = radii.cpu().numpy()[correct]
+        median, median_reason = over_images(float(np.median(chosen)), chosen)
+        p5, p5_reason = over_images(percentile(chosen, 5.0), chosen)
     return RadiusEntry(
         mean=mean,
-        mean_reason=why,
+        mean_reason=mean_reason,
         median=median,
-        median_reason=why,
+        median_reason=median_reason,
         p5=p5,
-        p5_reason=why,
+        p5_reason=p5_reason,
         images=int(correct.sum()),
         certified=certified,
         theorem=theorem,

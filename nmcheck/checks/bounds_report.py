@@ -13,7 +13,7 @@ from nmcheck import __version__
 from nmcheck.bounds.network import THEOREM_PUBLISHED
 from nmcheck.bounds.rounding import CERTIFICATE, RELAXATION_CERTIFICATE
 from nmcheck.checks.accuracy import accuracy_points, settled
-from nmcheck.checks.adversarial_files import export_vnnlib, save_adversarial
+from nmcheck.checks.adversarial_files import check_saving, export_vnnlib, save_adversarial
 from nmcheck.checks.attacks import attack_uppers
 from nmcheck.checks.bounds import TimedBounds, layer_entry, radius_entry, timed_bounds
 from nmcheck.checks.bounds_options import BoundsOptions
@@ -50,7 +50,7 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
         DataError: the data cannot be read or does not fit the model.
         UsageError: the options do not fit the model or the data.
         UnsupportedError: the method asked for does not apply to the model; the message names the node.
-        OutputError: a folder asked for cannot be written.
+        OutputError: a folder asked for cannot be written, or Pillow, which draws pictures into it, is not installed.
     """
     progress = progress or SilentProgress()
     start = time.perf_counter()
@@ -58,6 +58,8 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
         case = open_case(options.case_options())
         if options.box:
             _check_box(case)
+        if options.save_adversarial is not None:
+            check_saving(case, options.norm_name, options.pixel_box, options.save_adversarial)
         session = ReferenceSession(case.file_graph)
     with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
         consistency = check_consistency(case, session, advance)

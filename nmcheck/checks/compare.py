@@ -28,7 +28,6 @@ NO_COMMON = "no image is classified correctly, with a finite certified radius, b
 ONE_IMAGE = "a standard error needs two images that every model classifies correctly"
 _TOGETHER = 64
 """Noisy images that are run at a time."""
-NO_RADIUS = "no method that was run certifies a radius"
 
 
 @dataclass(frozen=True)
@@ -128,9 +127,9 @@ def _flips(case: Case, options: CompareOptions, level: int, advance: Callable[[i
 def _column(one: _Examined, first: _Examined, common: np.ndarray) -> ComparedModel:
     radii, correct = one.radii, one.correct
     own = radii[correct]
-    radius, radius_reason = _mean(own[np.isfinite(own)], UNREACHABLE if len(own) else NO_CORRECT)
-    if radius is None and not any(entry.mean is not None for _, entry in _certified(one.entry)):
-        radius_reason = next((entry.mean_reason for _, entry in _certified(one.entry)), NO_RADIUS)
+    missing = [sample.lower_reason for sample in one.entry.per_sample if sample.correct and sample.lower is None]
+    others = (reason for reason in missing if reason is not None and reason != UNREACHABLE)
+    radius, radius_reason = _mean(own[np.isfinite(own)], next(others, UNREACHABLE) if len(own) else NO_CORRECT)
     examples = np.array(
         [sample.upper for sample in one.entry.per_sample if sample.correct and sample.upper is not None]
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nmcheck import __version__
 from nmcheck.checks.support import CONSUMERS, NEEDED, Support, support_of
+from nmcheck.counting import counted
 from nmcheck.execute.operators.normalization import ROWS as NORMALIZATIONS
 from nmcheck.graph.cuts import cut_points, is_relu
 from nmcheck.graph.ir import Graph, Node
@@ -115,7 +116,7 @@ def _joined(sentences: list[str]) -> str:
     """The first node's sentence, and how many more there are."""
     others = len(sentences) - 1
     first = sentences[0].rstrip(".")
-    return first if not others else f"{first} (and {others} more such {'node' if others == 1 else 'nodes'})"
+    return first if not others else f"{first} (and {counted(others, 'more such node')})"
 
 
 def _sentences(refusals: Mapping[str, str]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from nmcheck.bounds.network import LayerResult, NetworkBounds
 from nmcheck.bounds.propagation import input_sources
 from nmcheck.checks.attacks import NOTHING_FOUND, groups
 from nmcheck.checks.case import Case
+from nmcheck.checks.sample_bounds import over_images
 from nmcheck.results import LayerAttack
 
 STEPS = 50
@@ -72,7 +73,8 @@ def _mean(kappa: Tensor | None, hit: np.ndarray, reason: str | None) -> tuple[fl
         return None, reason
     if not hit.any():
         return None, NOTHING_FOUND
-    return float(kappa.cpu().numpy()[hit].mean()), None
+    found = kappa.cpu().numpy()[hit]
+    return over_images(float(found.mean()), found)
 
 
 def _above(kappa: Tensor | None, norms: np.ndarray) -> int:

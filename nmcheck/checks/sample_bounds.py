@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from nmcheck.checks.case import Case
+from nmcheck.counting import counted
 from nmcheck.results import UNREACHABLE, SampleBounds
 
 NO_ATTACK = "no attack was run, so no adversarial example is known"
@@ -18,7 +21,7 @@ CONTRADICTED = (
     "of its kernels does that"
 )
 CONTRADICTIONS = (
-    "For {count} of {images} images no certified radius is stated: {reason}. Where such an example is not next to the "
+    "For {count} of {images} no certified radius is stated: {reason}. Where such an example is not next to the "
     "image itself it is a defect of nmcheck; please report it. Means over the images still contain these radii."
 )
 
@@ -43,6 +46,20 @@ UNATTACKED = End(None, NO_ATTACK, None)
 def finite(value: float) -> tuple[float | None, str | None]:
     """A number, or None and why where it is infinite."""
     return (value, None) if math.isfinite(value) else (None, UNREACHABLE)
+
+
+def over_images(value: float, values: np.ndarray) -> tuple[float | None, str | None]:
+    """What summarises some images' radii, or None and of how many of them one is infinite, where it is so itself."""
+    if math.isfinite(value):
+        return value, None
+    count = int(np.isinf(values).sum())
+    return None, UNREACHABLE if count == len(values) else f"{UNREACHABLE} of {count:,} of {len(values):,} images"
+
+
+def percentile(values: np.ndarray, share: float) -> float:
+    """A percentile, interpolated linearly between neighbours; any part of the way to an infinite one is infinite."""
+    below, above = (float(np.percentile(values, share, method=method)) for method in ("lower", "higher"))
+    return above if math.isinf(above) or above == below else float(np.percentile(values, share))
 
 
 def certified_end(radius: float | None, reason: str | None, method: str) -> End:
@@ -98,7 +115,7 @@ def contradictions(samples: Sequence[SampleBounds]) -> tuple[str, ...]:
     count = sum(sample.lower_reason == CONTRADICTED for sample in samples)
     if not count:
         return ()
-    return (CONTRADICTIONS.format(count=f"{count:,}", images=f"{len(samples):,}", reason=CONTRADICTED),)
+    return (CONTRADICTIONS.format(count=f"{count:,}", images=counted(len(samples), "image"), reason=CONTRADICTED),)
 
 
 def _is_contradicted(sample: SampleBounds) -> bool:

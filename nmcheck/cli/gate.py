@@ -25,6 +25,7 @@ from nmcheck.cli.parameters import (
 )
 from nmcheck.cli.rendering import Format
 from nmcheck.cli.session import SESSION
+from nmcheck.counting import counted
 from nmcheck.errors import UsageError
 
 if TYPE_CHECKING:
@@ -210,7 +211,11 @@ def _init(options: AnalyzeOptions, output: Path | None, *, quiet: bool) -> None:
         return
     write_all({output: found.text.encode()})
     if not quiet:
-        print(f"{output}: {found.checks} checks, from {found.images} images. Edit it, then: ", end="", file=sys.stderr)
+        print(
+            f"{output}: {counted(found.checks, 'check')}, from {counted(found.images, 'image')}. Edit it, then: ",
+            end="",
+            file=sys.stderr,
+        )
         print(f"nmcheck gate {options.model} --data {options.data} --policy {output}", file=sys.stderr)
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64, Int64, Integer, Shaped
 
+from nmcheck.counting import counted
 from nmcheck.errors import DataError
 
 Range = tuple[float, float]
@@ -68,7 +69,9 @@ def as_labels(labels: Shaped[np.ndarray, "..."], images: int, name: str) -> Int6
             "turn one-hot rows into indices with argmax."
         )
     if len(labels) != images:
-        raise DataError(f"{name}: {images} images but {len(labels)} labels; give one label per image.")
+        raise DataError(
+            f"{name}: {counted(images, 'image')} but {counted(len(labels), 'label')}; give one label per image."
+        )
     if labels.dtype.kind not in "iuf":
         raise DataError(f"{name}: the labels are of type {labels.dtype}; give class indices 0, 1, 2, ... instead.")
     # The bounds keep the conversion to int64 exact; no classifier has that many classes.

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
+from nmcheck.counting import counted
 from nmcheck.data.layout import image_axes, to_model_layout
 from nmcheck.data.npz import UNREADABLE
 from nmcheck.errors import DataError, UsageError
@@ -176,9 +177,8 @@ def _window(option: NoiseOption, model: _Layout) -> InputNoise:
     scale = to_model_layout(mask.reshape(1, *model.image), model.input, model.batch_axis).reshape(-1)
     inside = int(scale.sum())
     (row0, row1), (column0, column1) = option.rows, option.columns
-    description = (
-        f"in rows {row0}:{row1} and columns {column0}:{column1} only, {inside:,} of {model.size:,} values; zero outside"
-    )
+    some = f"{inside:,} of {counted(model.size, 'value')}"
+    description = f"in rows {row0}:{row1} and columns {column0}:{column1} only, {some}; zero outside"
     return InputNoise("window", description, inside, scale=scale)
 
 
@@ -199,7 +199,7 @@ def _diagonal(array: np.ndarray, path: Path, model: _Layout) -> InputNoise:
     if moved == 0:
         raise DataError(f"{path}: all relative standard deviations are 0, so there is no noise; give some above 0.")
     low, high = scale[scale > 0].min(), scale.max()
-    rest = "" if moved == model.size else f"; zero in {model.size - moved:,} of {model.size:,} values"
+    rest = "" if moved == model.size else f"; zero in {model.size - moved:,} of {counted(model.size, 'value')}"
     description = f"independent, with relative standard deviations of {low:.3g} to {high:.3g} from {path}{rest}"
     return InputNoise("diagonal", description, moved, scale=scale)
 
@@ -213,7 +213,7 @@ def _factor(array: np.ndarray, path: Path, model: _Layout) -> InputNoise:
         )
     if not rows.any():
         raise DataError(f"{path}: the factor is 0 everywhere, so there is no noise; give a row that is not.")
-    description = f"correlated, by the factor in {path} with {_counted(len(rows), 'direction')}"
+    description = f"correlated, by the factor in {path} with {counted(len(rows), 'direction')}"
     return InputNoise("factor", description, len(rows), factor=rows)
 
 
@@ -254,7 +254,3 @@ def _member(archive: np.lib.npyio.NpzFile, path: Path) -> str:
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(length for length in shape if length != 1)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

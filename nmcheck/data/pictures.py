@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -55,12 +56,30 @@ def triples(
     return grid
 
 
+def check_png(path: Path, stored: tuple[int, ...]) -> None:
+    """Find out before a long computation whether a picture of images of this shape could be written; what else is none.
+
+    Raises:
+        OutputError: Pillow is not installed.
+    """
+    if image_axes(stored) is not None:
+        _pillow(path)
+
+
 def write_png(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
     """Write a picture.
 
     Raises:
         OutputError: Pillow is not installed, or the file cannot be written.
     """
+    image = _pillow(path)
+    try:
+        image.fromarray(pixels).save(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}; choose another folder.") from error
+
+
+def _pillow(path: Path) -> ModuleType:
     try:
         from PIL import Image  # pyright: ignore[reportMissingImports] - an optional dependency
     except ImportError as error:
@@ -68,7 +87,4 @@ def write_png(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
             f"{path} cannot be written: that needs Pillow, which is not installed; install it with: "
             "pip install 'nmcheck[images]'."
         ) from error
-    try:
-        Image.fromarray(pixels).save(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}; choose another folder.") from error
+    return Image

@@ -39,7 +39,7 @@ def describe_selection(dataset: Dataset, samples: int, seed: int) -> str:
     """The choice of ``select`` in words, for the report."""
     total = len(dataset)
     if samples >= total:
-        return f"all {total:,} images"
+        return "the only image" if total == 1 else f"all {total:,} images"
     how = (
         f"drawn with seed {seed}, each class in proportion to its size"
         if dataset.labels is not None

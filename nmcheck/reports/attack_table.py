@@ -5,10 +5,11 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.markup import escape
 
+from nmcheck.counting import counted
 from nmcheck.reports.bounds_domain import domain
 from nmcheck.reports.layout import new_table, paragraph, reasons, settle
 from nmcheck.reports.numbers import percent, significant
-from nmcheck.results.bounds import BoundsEntry
+from nmcheck.results.bounds import BoundsEntry, stated
 
 _MOST_CLASSES = 20
 """A wider heat map does not fit; it is in the JSON report."""
@@ -49,7 +50,8 @@ def _notes(entry: BoundsEntry) -> list[RenderableType]:
     return [
         *reasons(entry.attack.values()),
         paragraph(
-            f"Over the {len(correct):,} correctly classified images; each example was checked in onnxruntime on the "
+            f"Over the {counted(len(correct), 'correctly classified image')}; each example was checked in "
+            "onnxruntime on the "
             "original file. 'nearest for' counts the images for which no other attack came nearer."
         ),
     ]
@@ -107,10 +109,10 @@ def _layers(entry: BoundsEntry) -> list[RenderableType]:
         table.add_row(
             escape(row.node),
             f"{row.images:,}",
-            significant(row.kappa_certified),
+            significant(stated(row.kappa_certified, row.kappa_certified_reason)),
             significant(row.kappa_attacked),
             f"{row.certified_above:,}",
-            significant(row.kappa_published),
+            significant(stated(row.kappa_published, row.kappa_published_reason)),
             f"{row.published_above:,}",
         )
     explanation = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.text import Text
 
+from nmcheck.counting import counted
 from nmcheck.reports.layout import header, paragraph
 from nmcheck.reports.numbers import significant
 from nmcheck.results.bank import BankInfo, BankPreview, BankUse, BankVerification
@@ -23,16 +24,17 @@ def bank_preview(preview: BankPreview) -> str:
     return (
         f"{preview.cut_kind} at {preview.cut}: p = {preview.p:,}, n = {preview.n:,}, d = {preview.d:,}; "
         f"{preview.storage} in {preview.dtype}: {size(preview.bytes_per_point)} a point, {size(preview.bytes)} for "
-        f"{preview.points:,} points, {size(preview.memory)} of memory.\n"
+        f"{counted(preview.points, 'point')}, {size(preview.memory)} of memory.\n"
         f"{duration(preview.seconds_per_point)} a point, {duration(preview.seconds)} in all in one process "
-        f"({preview.kernels} kernels, {preview.chunk:,} rows at a time{head}); the choice of the points comes first.\n"
+        f"({preview.kernels} kernels, {counted(preview.chunk, 'row')} at a time{head}); the choice of the "
+        "points comes first.\n"
     )
 
 
 def bank_built(info: BankInfo) -> str:
     """A line for standard error when a bank is complete."""
     energy = f"; the factors have {100 * info.energy:.1f} % of A's squared norm" if info.energy is not None else ""
-    return f"{info.path}: {info.points_done:,} points, {size(info.bytes)}{energy}.\n"
+    return f"{info.path}: {counted(info.points_done, 'point')}, {size(info.bytes)}{energy}.\n"
 
 
 def bank_info_parts(info: BankInfo, width: int) -> list[RenderableType]:
@@ -44,7 +46,7 @@ def bank_info_parts(info: BankInfo, width: int) -> list[RenderableType]:
     rows = (
         ("bank", f"{info.path}  (format {info.format_version})"),
         ("model", info.model_fingerprint[:16]),
-        ("data", f"{info.data}: {info.images:,} images  (sha256 {info.data_sha256[:16]}), scale {info.scale}"),
+        ("data", f"{info.data}: {counted(info.images, 'image')}  (sha256 {info.data_sha256[:16]}), scale {info.scale}"),
         ("points", f"{info.k:,}, {CHOICES[info.choice]}, seed {info.seed}; {state}"),
         (
             "members",
@@ -57,7 +59,7 @@ def bank_info_parts(info: BankInfo, width: int) -> list[RenderableType]:
         ("size", f"{size(info.bytes)}, {size(info.bytes_per_point)} a point"),
         (
             "arithmetic",
-            f"torch {info.torch}, {info.kernels} kernels, {info.chunk:,} rows at a time"
+            f"torch {info.torch}, {info.kernels} kernels, {counted(info.chunk, 'row')} at a time"
             f"{', sparse head' if info.sparse_head else ''}",
         ),
     )
@@ -87,11 +89,12 @@ def bank_verification_parts(found: BankVerification, width: int) -> list[Rendera
 def bank_use(use: BankUse) -> Text:
     """A line of a report about the bank that served it."""
     return paragraph(
-        f"bank {use.path}: {use.points:,} points ({CHOICES[use.choice]}), {use.storage} in {use.dtype}; models "
+        f"bank {use.path}: {counted(use.points, 'point')} ({CHOICES[use.choice]}), {use.storage} in "
+        f"{use.dtype}; models "
         f"anchored at the {use.anchor}. Distance of an image to the nearest point: mean "
         f"{significant(use.distance_mean)}, median {significant(use.distance_median)}, largest "
         f"{significant(use.distance_largest)}; of the images it was made for at most "
-        f"{significant(use.distance_members)}; {use.beyond:,} images lie farther."
+        f"{significant(use.distance_members)}; {counted(use.beyond, 'image lies', 'images lie')} farther."
     )
 
 

@@ -9,7 +9,7 @@ from nmcheck.reports.bounds_table import bounds_tables
 from nmcheck.reports.layout import new_table, notes, paragraph, reasons, settle, warnings
 from nmcheck.reports.numbers import significant
 from nmcheck.reports.table import report_header
-from nmcheck.results.bounds import BoundsEntry
+from nmcheck.results.bounds import BoundsEntry, stated
 from nmcheck.results.report import Report
 
 
@@ -57,7 +57,7 @@ def _images(entry: BoundsEntry) -> list[RenderableType]:
             str(sample.index),
             str(sample.label),
             str(sample.predicted) if sample.correct else f"{sample.predicted} (wrong)",
-            significant(sample.lower),
+            significant(stated(sample.lower, sample.lower_reason)),
             sample.lower_method or "",
             significant(sample.upper),
             sample.upper_method or "",

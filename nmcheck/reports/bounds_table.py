@@ -9,7 +9,7 @@ from nmcheck.reports.attack_table import attack_tables
 from nmcheck.reports.bounds_domain import domain
 from nmcheck.reports.layout import new_table, paragraph, reasons, settle
 from nmcheck.reports.numbers import MISSING, significant
-from nmcheck.results.bounds import BoundsEntry, LayerBounds
+from nmcheck.results.bounds import BoundsEntry, LayerBounds, stated
 
 
 def bounds_tables(entry: BoundsEntry) -> list[RenderableType]:
@@ -38,15 +38,15 @@ def _layers(entry: BoundsEntry) -> RenderableType:
             escape(row.op),
             significant(row.lipschitz, 4),
             significant(row.lipschitz_to_logits, 4),
-            significant(row.kappa_published),
-            significant(row.kappa_certified),
+            significant(stated(row.kappa_published, row.kappa_published_reason)),
+            significant(stated(row.kappa_certified, row.kappa_certified_reason)),
             _sound(row),
         )
     return settle(table, 0, 1)
 
 
 def _sound(row: LayerBounds) -> str:
-    if row.kappa_published is None:
+    if stated(row.kappa_published, row.kappa_published_reason) is None:
         return MISSING
     return "[green]yes[/green]" if row.published_sound else "[red]no[/red]"
 
@@ -81,9 +81,9 @@ def _radii(entry: BoundsEntry) -> RenderableType:
         table.add_row(
             method,
             f"certified (real arithmetic, {domain(entry)})" if radius.certified else "not certified",
-            significant(radius.mean),
-            significant(radius.median),
-            significant(radius.p5),
+            significant(stated(radius.mean, radius.mean_reason)),
+            significant(stated(radius.median, radius.median_reason)),
+            significant(stated(radius.p5, radius.p5_reason)),
             f"{radius.images:,}",
             significant(radius.seconds_per_sample, 2),
         )

@@ -8,9 +8,11 @@ from pathlib import PurePath
 from rich.console import RenderableType
 from rich.text import Text
 
+from nmcheck.counting import counted
 from nmcheck.reports.bounds_domain import domain
 from nmcheck.reports.layout import header, new_table, paragraph, reasons, settle
 from nmcheck.reports.numbers import MISSING, level, percent, significant, with_error
+from nmcheck.results.bounds import stated
 from nmcheck.results.comparison import ComparedModel, Comparison
 
 
@@ -50,9 +52,12 @@ def _rows(found: Comparison) -> list[tuple[str, list[str]]]:
     rows = [
         ("accuracy", [percent(one.data.accuracy, one.data.samples) for one in models]),
         ("method of certified radii", [one.method for one in models]),
-        ("certified radius, its correct images", [significant(one.radius) for one in models]),
         (
-            f"certified radius, {found.common} common images",
+            "certified radius, its correct images",
+            [significant(stated(one.radius, one.radius_reason)) for one in models],
+        ),
+        (
+            f"certified radius, {counted(found.common, 'common image')}",
             [with_error(one.common_radius, one.common_radius_se) for one in models],
         ),
         ("  less that of model 1", [MISSING, *(with_error(one.difference, one.difference_se) for one in models[1:])]),
@@ -75,10 +80,8 @@ def _interval(one: ComparedModel, position: int) -> str:
 
 
 def _words(found: Comparison) -> str:
-    flips: Sequence[str] = [f"{one.draws:,}" for one in found.models[0].flips[:1]]
-    noise = (
-        f" Flips: {flips[0]} draws an image and level, the same for every model, 95 % exact intervals." if flips else ""
-    )
+    flips: Sequence[str] = [counted(one.draws, "draw") for one in found.models[0].flips[:1]]
+    noise = f" Flips: {flips[0]} an image and level, the same for every model, 95 % exact intervals." if flips else ""
     return (
         "All models saw the same images. Common images are those that every model classifies correctly; only on them "
         "are the radii of different models about the same things. Accuracy from .. to: certified, and not refuted by "
@@ -97,9 +100,15 @@ def _normalization(found: Comparison) -> list[RenderableType]:
         for row in one.normalization:
             gains = ", ".join(significant(gain.gain) for gain in row.noise_gain)
             table.add_row(
-                name, row.node, row.kind, significant(row.lipschitz), gains, significant(row.radius_with),
-                significant(row.radius_without), percent(row.accuracy_without, one.data.samples),
-            )  # fmt: skip
+                name,
+                row.node,
+                row.kind,
+                significant(row.lipschitz),
+                gains,
+                significant(stated(row.radius_with, row.radius_with_reason)),
+                significant(stated(row.radius_without, row.radius_without_reason)),
+                percent(row.accuracy_without, one.data.samples),
+            )
     return [
         "",
         settle(table, 0, 1, 2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.markup import escape
 
+from nmcheck.counting import counted
 from nmcheck.reports.layout import new_table, paragraph, reasons, settle
 from nmcheck.reports.numbers import level, significant
 from nmcheck.results.cuts import CutError
@@ -34,7 +35,8 @@ def cuts_table(errors: tuple[CutError, ...]) -> list[RenderableType]:
         "",
         paragraph(
             "The part of the logits' movement under noise that the network linearized around that ReLU misses: root "
-            f"mean squares over {errors[0].draws} noise draws, averaged over {errors[0].images} of the images. Chosen "
+            f"mean squares over {counted(errors[0].draws, 'noise draw')}, averaged over {errors[0].images} of "
+            "the images. Chosen "
             "is the last ReLU whose mean is within 5 % of the smallest."
         ),
         *reasons(errors),

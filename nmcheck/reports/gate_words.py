@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from nmcheck.reports.numbers import MISSING
+from nmcheck.results.bounds import stated
 from nmcheck.results.gate import GateCheck
 
 State = Literal["pass", "fail", "inconclusive", "waived"]
@@ -24,7 +25,8 @@ def value(check: GateCheck, number: float) -> str:
 
 def measured(check: GateCheck) -> str:
     """What was measured, with its ends where they differ."""
-    number = MISSING if check.measured is None else value(check, check.measured)
+    found = stated(check.measured, check.measured_reason)
+    number = MISSING if found is None else value(check, found)
     if check.low is not None and check.high is not None and check.low < check.high:
         return f"{number} ({value(check, check.low)} to {value(check, check.high)})"
     return number

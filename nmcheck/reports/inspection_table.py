@@ -6,6 +6,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.text import Text
 
+from nmcheck.counting import counted
 from nmcheck.reports.layout import header, new_table, notes, paragraph, settle
 from nmcheck.results.inspection import CutEntry, FoundNormalization, Inspection
 
@@ -51,10 +52,10 @@ def _header(found: Inspection) -> RenderableType:
             "input",
             f"{model.input}: {_shape(model.input_shape)}, {batches.get(model.batch, f'batches of {model.batch}')}",
         ),
-        ("logits", f"{model.logits}: {_count(model.classes, 'class', 'classes')}"),
+        ("logits", f"{model.logits}: {counted(model.classes, 'class', 'classes')}"),
         (
             "size",
-            f"{_count(model.nodes, 'node')}, {_count(model.weights, 'weight')} ({memory(model.weight_bytes)})",
+            f"{counted(model.nodes, 'node')}, {counted(model.weights, 'weight')} ({memory(model.weight_bytes)})",
         ),
         ("ReLUs", _relus(found)),
     )
@@ -74,7 +75,7 @@ def _relus(found: Inspection) -> str:
     cuts = sum(entry.kind == "cut" for entry in found.cuts)
     cheapest = min(found.cuts, key=lambda entry: entry.dense_bytes)
     return (
-        f"{written}: {_count(cuts, 'cut')}, {_count(len(found.cuts) - cuts, 'skip')}; "
+        f"{written}: {counted(cuts, 'cut')}, {counted(len(found.cuts) - cuts, 'skip')}; "
         f"the least memory takes {cheapest.node} ({cheapest.kind}, {memory(cheapest.dense_bytes)})"
     )
 
@@ -115,7 +116,7 @@ def _cuts(entries: tuple[CutEntry, ...]) -> list[RenderableType]:
         table.add_row(escape(entry.node), entry.op, entry.kind, *row)
     parts: list[RenderableType] = [settle(table, 0), ""]
     if len(shown) < len(entries):
-        left = _count(len(entries) - len(shown), "skip")
+        left = counted(len(entries) - len(shown), "skip")
         parts.append(Text(f"... and {left} that take no less memory than these; --format json lists them all."))
     parts.append(
         paragraph(
@@ -143,10 +144,6 @@ def _shown(entries: tuple[CutEntry, ...]) -> list[CutEntry]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) if shape else "a single number"
-
-
-def _count(number: int, name: str, plural: str = "") -> str:
-    return f"{number:,} {name if number == 1 else plural or name + 's'}"
 
 
 def _mark(possible: bool) -> str:

@@ -1,4 +1,4 @@
-"""A result as one JSON document (``results/*.schema.json``, docs/report-schema.md, docs/inspect-schema.md)."""
+"""A result as one JSON document (``results/*.schema.json``, docs/report-schema.md and its like)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from nmcheck.reports.numbers import MISSING
+from nmcheck.reports.numbers import significant
+from nmcheck.results.bounds import stated
 from nmcheck.results.model import ToolEntry
 from nmcheck.results.record import REASON, Record
 
@@ -133,7 +134,7 @@ def notes(texts: Sequence[str]) -> list[RenderableType]:
 
 
 def reasons(records: Iterable[Record]) -> list[Text]:
-    """Why numbers of these records are missing, each reason once."""
+    """Why numbers of these records are missing or infinite, each reason once."""
     found: dict[str, list[str]] = {}
     for record in records:
         for item in fields(record):
@@ -143,7 +144,10 @@ def reasons(records: Iterable[Record]) -> list[Text]:
                 key = item.name.removesuffix(REASON)
                 if key not in keys:
                     keys.append(key)
-    return [paragraph(f"{MISSING} {', '.join(keys)}: {reason.rstrip('.')}.") for reason, keys in found.items()]
+    return [
+        paragraph(f"{significant(stated(None, reason))} {', '.join(keys)}: {reason.rstrip('.')}.")
+        for reason, keys in found.items()
+    ]
 
 
 def narrowest(renderable: RenderableType) -> int:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from nmcheck.counting import counted
 from nmcheck.reports.bank_table import bank_use
 from nmcheck.reports.layout import new_table, paragraph, reasons, settle, widest
 from nmcheck.reports.numbers import level, significant, with_error, z_score
@@ -64,7 +65,7 @@ def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
     lines += [
         paragraph(
             f"propagate at sigma {level(entry.sigma_pixel)}: what is not linear in the noise is told by "
-            f"{way.samples:,} noisy inputs an image; relative standard error of its variances from that: "
+            f"{counted(way.samples, 'noisy input')} an image; relative standard error of its variances from that: "
             f"{significant(way.variance_error, 2)}. They moved the means by {significant(way.mean_correction_sd, 2)} "
             f"of a logit's own standard deviation; standard error of a mean told by them alone: "
             f"{significant(way.mean_correction_error_sd, 2)}."
@@ -74,7 +75,8 @@ def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
     ]
     lines += [
         paragraph(
-            f"propagate at sigma {level(entry.sigma_pixel)}: {way.directions:,} random directions, because one for "
+            f"propagate at sigma {level(entry.sigma_pixel)}: {counted(way.directions, 'random direction')}, "
+            "because one for "
             "every direction of the noise would not fit in memory; standard error of the means from that: "
             f"{significant(way.direction_error_sd, 2)} of a logit's own standard deviation."
         )
@@ -169,7 +171,8 @@ def _reference(engines: list[MomentEntry]) -> RenderableType:
     floor = reference.floor
     model_units = ", ".join(level(float(significant(value, 4))) for value in first.sigma_model)
     return paragraph(
-        f"Reference: {reference.method} Monte Carlo, {reference.n:,} samples an image, run by {reference.execution}. "
+        f"Reference: {reference.method} Monte Carlo, {counted(reference.n, 'sample')} an image, run by "
+        f"{reference.execution}. "
         f"Noise floor (E_r of a perfect engine): mean {significant(floor.mean_er, 2)}, "
         f"var {significant(floor.var_er, 2)}. "
         f"sigma {level(first.sigma_pixel)} in pixel units is {model_units} at the model's own input."

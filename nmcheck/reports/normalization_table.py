@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from nmcheck.reports.layout import new_table, paragraph, reasons, settle
 from nmcheck.reports.numbers import MISSING, level, percent, significant, with_error
+from nmcheck.results.bounds import stated
 from nmcheck.results.normalization import NormalizationEntry
 from nmcheck.results.report import Report
 
@@ -38,11 +39,11 @@ def normalization_table(report: Report) -> list[RenderableType]:
             escape(entry.node),
             SHORT[entry.kind] + (" (pattern)" if entry.recognized_from == "pattern" else ""),
             significant(entry.lipschitz, 4),
-            significant(entry.kappa_in),
-            significant(entry.kappa_out),
+            significant(stated(entry.kappa_in, entry.kappa_in_reason)),
+            significant(stated(entry.kappa_out, entry.kappa_out_reason)),
             *(gains.get(sigma, MISSING) for sigma in sigmas),
-            significant(entry.radius_with),
-            significant(entry.radius_without),
+            significant(stated(entry.radius_with, entry.radius_with_reason)),
+            significant(stated(entry.radius_without, entry.radius_without_reason)),
             percent(entry.accuracy_without, report.data.samples),
         )
     return [settle(table, 0, 1), "", *_notes(entries)]

@@ -8,10 +8,16 @@ MISSING = "–"
 """What stands in a table where a number could not be computed; the reason stands below it."""
 
 
+INFINITE = "inf"
+"""What stands there where it is known to be infinite."""
+
+
 def significant(value: float | None, digits: int = 3) -> str:
     """A number to some significant digits, trailing zeros kept; very small or large ones as 1.2e-07."""
     if value is None:
         return MISSING
+    if math.isinf(value):
+        return INFINITE if value > 0 else f"-{INFINITE}"
     if value == 0:
         return "0"
     rounded = float(f"{value:.{digits - 1}e}")

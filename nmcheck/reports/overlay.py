@@ -11,8 +11,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from nmcheck.counting import counted
 from nmcheck.reports.json import to_json
 from nmcheck.reports.numbers import level, percent, significant
+from nmcheck.results.bounds import stated
 from nmcheck.results.inspection import Inspection
 from nmcheck.results.layers import GraphNode
 from nmcheck.results.overlay import Detail, LayerDetails, LayerValue, Metric, Overlay, Verdict
@@ -255,14 +257,14 @@ def _summary(document: Document) -> tuple[str, ...]:
     if data := document.get("data"):
         accuracy = data.get("accuracy")
         told = "" if accuracy is None else f", accuracy {percent(accuracy, data['samples'])}"
-        lines.append(f"{data['samples']} images of {data['name']}{told}")
+        lines.append(f"{counted(data['samples'], 'image')} of {data['name']}{told}")
     if sigmas := dict.fromkeys(level(entry["sigma_pixel"]) for entry in document.get("moments") or ()):
         lines.append(f"noise sigma {', '.join(sigmas)} in pixel units")
     for entry in document.get("bounds") or ():
         radii = {
-            method: radius["mean"]
+            method: mean
             for method, radius in (entry.get("radius") or {}).items()
-            if radius.get("certified") and radius.get("mean") is not None
+            if radius.get("certified") and (mean := stated(radius.get("mean"), radius.get("mean_reason"))) is not None
         }
         if radii:
             method = max(radii, key=radii.__getitem__)

@@ -6,6 +6,7 @@ from rich.console import RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
+from nmcheck.counting import counted
 from nmcheck.reports.bounds_table import bounds_tables
 from nmcheck.reports.cuts_table import cuts_table
 from nmcheck.reports.flips_table import flips_tables
@@ -40,7 +41,7 @@ def report_header(report: Report) -> Panel:
     rows = (
         ("model", f"{model.path}  (opset {model.opset}{', ' + model.producer if model.producer else ''})"),
         ("fingerprint", model.fingerprint[:16]),
-        ("input", f"{' x '.join(map(str, model.input_shape))}, {model.classes} classes"),
+        ("input", f"{' x '.join(map(str, model.input_shape))}, {counted(model.classes, 'class', 'classes')}"),
         ("data", f"{data.name}: {data.selection}  (sha256 {data.sha256[:16]})"),
         ("scale", f"{data.scale}, {SCALE_SOURCES[data.scale_source]}"),
         *([("noise", report.noise.description)] if report.noise.kind != "isotropic" else []),
@@ -48,7 +49,8 @@ def report_header(report: Report) -> Panel:
         (
             "execution",
             f"{check.device}; agrees with {check.runtime} to {significant(check.max_difference, 2)} "
-            f"(relative; {check.tolerance:g} allowed in {check.precision} precision) on {check.images:,} images",
+            f"(relative; {check.tolerance:g} allowed in {check.precision} precision) on "
+            f"{counted(check.images, 'image')}",
         ),
         ("seed", str(report.seed)),
     )
@@ -59,7 +61,7 @@ def _accuracy(report: Report) -> str:
     data = report.data
     if data.accuracy is None:
         return f"none: {data.accuracy_reason}"
-    return f"{percent(data.accuracy, data.samples)} of the {data.samples:,} images used"
+    return f"{percent(data.accuracy, data.samples)} of the {counted(data.samples, 'image')} used"
 
 
 def _moments(report: Report, width: int) -> list[RenderableType]:

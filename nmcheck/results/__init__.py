@@ -13,6 +13,7 @@ from nmcheck.results.bounds import (
     RadiusEntry,
     SampleBounds,
     certified_radius,
+    stated,
 )
 from nmcheck.results.cuts import CutError, LevelError
 from nmcheck.results.flips import (
@@ -88,4 +89,5 @@ __all__ = [
     "SampledFlips",
     "ToolEntry",
     "certified_radius",
+    "stated",
 ]

@@ -10,7 +10,10 @@ from typing import Literal
 from nmcheck.results.record import Record
 
 UNREACHABLE = "no change of the input can change the label"
-"""Why an infinite radius, which JSON has no number for, is null."""
+"""Why an infinite radius, which JSON has no number for, is null.
+
+The reason of what is infinite over several images because some of them are begins with it, and says of how many.
+"""
 
 
 def certified_radius(lower: float | None, reason: str | None) -> float:
@@ -26,6 +29,11 @@ def certified_radius(lower: float | None, reason: str | None) -> float:
     if lower is not None:
         return lower
     return math.inf if reason == UNREACHABLE else 0.0
+
+
+def stated(value: float | None, reason: str | None) -> float | None:
+    """A number as it is meant, from a record's number and its reason: infinity where that is why it is null."""
+    return math.inf if value is None and reason is not None and reason.startswith(UNREACHABLE) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +112,15 @@ class LayerAttack(Record):
 class RadiusEntry(Record):
     """Radii of one method over the correctly classified images, in pixel units.
 
+    An infinite one counts as larger than any other, so that where the mean is infinite median and p5 need not be.
+
     Attributes:
         mean: mean radius.
-        mean_reason: why there is none.
+        mean_reason: why there is none, or that it is infinite.
         median: median radius.
-        median_reason: why there is none.
+        median_reason: why there is none, or that it is infinite.
         p5: fifth percentile.
-        p5_reason: why there is none.
+        p5_reason: why there is none, or that it is infinite.
         images: number of correctly classified images summarised.
         certified: whether each radius is a proven lower bound.
         theorem: the statement behind the radii.
@@ -203,7 +213,7 @@ class SampleBounds(Record):
         predicted: the class the model gives it.
         correct: whether the two agree.
         lower: largest certified radius.
-        lower_reason: why there is none.
+        lower_reason: why there is none, or that it is infinite.
         lower_method: method that gave it, or null.
         upper: norm of an adversarial example checked again in onnxruntime.
         upper_reason: why there is none.

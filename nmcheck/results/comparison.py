@@ -40,11 +40,13 @@ class ComparedModel(Record):
         model: the model.
         data: the images, the same for every model, and what scaling this model takes them in.
         method: the tightest method of certified radii that ran.
-        radius: mean certified radius over the images this model classifies correctly, in pixel units.
-        radius_reason: why there is none.
+        radius: mean certified radius over the images this model classifies correctly and has a finite one for, in
+            pixel units.
+        radius_reason: why there is none, or that all are infinite.
         example: mean norm of the nearest adversarial example over those of them that have one.
         example_reason: why there is none.
-        common_radius: mean certified radius over the images that all models classify correctly.
+        common_radius: mean certified radius over the images that all models classify correctly and have a finite one
+            for.
         common_radius_reason: why there is none.
         common_radius_se: its standard error over those images.
         common_radius_se_reason: why there is none.

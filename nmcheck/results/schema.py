@@ -15,3 +15,8 @@ def report_schema() -> dict[str, Any]:
 def inspection_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) that every JSON inspection of ``schema_version`` 1 obeys."""
     return json.loads((files("nmcheck.results") / "inspection-v1.schema.json").read_text(encoding="utf-8"))
+
+
+def comparison_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) that every JSON comparison of ``schema_version`` 1 obeys."""
+    return json.loads((files("nmcheck.results") / "comparison-v1.schema.json").read_text(encoding="utf-8"))

@@ -1,4 +1,5 @@
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ from PIL import Image
 
 from nmcheck.checks.adversarial_files import export_vnnlib, save_adversarial
 from nmcheck.checks.attacks import attack_uppers
+from nmcheck.checks.bounds_options import BoundsOptions
+from nmcheck.checks.bounds_report import bounds
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.checks.progress import SilentProgress
 from nmcheck.errors import OutputError, UnsupportedError
 from nmcheck.execute.session import ReferenceSession
 
@@ -52,6 +56,45 @@ def test_vectors_are_saved_without_a_picture(tmp_path):
     attacked = attack_uppers(case, ReferenceSession(case.file_graph, threads=1), "l2", attacks=("deepfool",))
     (arrays,) = save_adversarial(case, attacked, tmp_path)
     assert arrays.name == "adversarial_l2.npz"
+
+
+class Stages(SilentProgress):
+    """The titles of the stages begun."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+
+    def stage(self, title: str, total: int | None):
+        self.begun.append(title)
+        return super().stage(title, total)
+
+
+def test_a_missing_pillow_is_said_before_the_attacks(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    write(small_lenet(), tmp_path)
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).random((3, 8, 8)))
+    asked = {"samples": 3, "attacks": ("fgs",), "method": "lipschitz", "norm": "inf", "box": True}
+    options = BoundsOptions(
+        tmp_path / "model.onnx", str(tmp_path / "data.npz"), save_adversarial=tmp_path / "found", **asked
+    )
+    stages = Stages()
+    sentence = r"adversarial_linf_boxed\.png cannot be written: .*not installed; .*pip install 'nmcheck\[images\]'\.$"
+    with pytest.raises(OutputError, match=sentence):
+        bounds(options, stages)
+    assert stages.begun == ["Model and data"]
+    assert not (tmp_path / "found").exists()
+
+
+def test_vectors_need_no_pillow(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    write(mlp((6, 20, 3)), tmp_path)
+    np.savez(tmp_path / "data.npz", x=10 * weights(4, 6))
+    options = BoundsOptions(
+        tmp_path / "model.onnx", str(tmp_path / "data.npz"), samples=4, attacks=("deepfool",), method="lipschitz",
+        save_adversarial=tmp_path / "found",
+    )  # fmt: skip
+    bounds(options)
+    assert [path.name for path in (tmp_path / "found").iterdir()] == ["adversarial_l2.npz"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -1,10 +1,12 @@
 """``nmcheck compare``: the same images and the same noise for every model."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 from models import mlp, model, node, small_lenet, weights, write
 
 from nmcheck.checks.bounds_report import bounds
@@ -12,7 +14,9 @@ from nmcheck.checks.compare import compare
 from nmcheck.checks.compare_options import CompareOptions
 from nmcheck.errors import DataError, UsageError
 from nmcheck.reports.comparison_table import comparison_parts
+from nmcheck.reports.json import to_json
 from nmcheck.reports.layout import text_of
+from nmcheck.results.schema import comparison_schema
 
 COUNT = 12
 
@@ -98,6 +102,16 @@ def test_noise_is_the_same_whatever_a_model_s_layout(tmp_path: Path) -> None:
     first, last = compare(asked).models
     assert 0 < first.flips[0].sampled < 1
     assert first.flips == last.flips
+
+
+def test_two_sample_models_make_a_document_that_obeys_the_schema(sample_models: Path) -> None:
+    paths = sample_models / "lenet.onnx", sample_models / "lenet_lrn1.onnx"
+    asked = CompareOptions(
+        paths, "mnist", sigmas=(0.2,), draws=10, samples=3, method="lipschitz", attacks=("fgs",), epsilons=(0.5,)
+    )
+    document = json.loads(to_json(compare(asked)))
+    Draft202012Validator(comparison_schema()).validate(document)
+    assert [len(column["normalization"]) > 0 for column in document["models"]] == [False, True]
 
 
 def test_normalization_layers_are_reported_for_the_models_that_have_them(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ SIDE = 5
 N = SIDE * SIDE
 IMAGES = 6
 
-ENGINES = tuple(engine for engine in KNOWN if engine != "bank")  # tested in test_bank.py
+ENGINES = tuple(engine for engine in KNOWN if engine != "bank")  # tested in test_bank_moments.py
 
 
 @pytest.fixture

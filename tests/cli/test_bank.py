@@ -251,7 +251,7 @@ def test_interrupted_by_the_user_a_build_says_how_to_go_on(files) -> None:
     command = ["bank", "build", model, "--data", data, "-k", "20", "-o", str(bank), "--kernels", "native"]
     code, errors = stopped_build(command, 1, signal.SIGINT)
     assert code == 130
-    assert "of 20 points done, which are safe in" in errors
+    assert "of 20 points done; what is done is safe in" in errors
     assert "--resume" in errors.strip().splitlines()[-1]
     with BankFile(bank) as file:
         assert 1 <= int(file.done.sum()) < 20

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 from models import mlp, write
 
 from nmcheck.cli.app import run
+from nmcheck.results.schema import comparison_schema
 
 
 @pytest.fixture
@@ -23,6 +25,7 @@ def words(tmp_path: Path) -> list[str]:
 def test_json_is_all_of_stdout(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*words, "--format", "json", "--epsilon", "0.5", "--sigma", "0.2"]) == 0
     found = json.loads(capsys.readouterr().out)
+    Draft202012Validator(comparison_schema()).validate(found)
     assert found["schema_version"] == 1
     assert [one["model"]["path"] for one in found["models"]] == words[1:3]
     for one in found["models"]:

@@ -60,7 +60,7 @@ def test_labels_without_images(tmp_path):
 def test_a_wrong_number_of_labels(tmp_path):
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(X))
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx(Y[:1]))
-    with pytest.raises(DataError, match="2 images but 1 labels"):
+    with pytest.raises(DataError, match="2 images but 1 label;"):
         read_data(str(tmp_path), None)
 
 

@@ -24,6 +24,8 @@ finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_
         (-143.2, 3, "-143"),
         (0.0, 3, "0"),
         (None, 3, MISSING),
+        (math.inf, 3, "inf"),
+        (-math.inf, 3, "-inf"),
     ],
 )
 def test_significant(value, digits, text):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 from nmcheck.checks.gate.policy import Policy, Waiver
+from nmcheck.counting import counted
 from nmcheck.results import GateBaseline, GateCheck, GateEntry, GateWaiver
 from nmcheck.results.gate import Verdict
 
@@ -43,8 +44,8 @@ def decide(
     verdict: Verdict = "fail" if failing else "inconclusive" if unclear else "pass"
     code = FAILED if failing or (unclear and on_inconclusive == "fail") else PASSED
     parts = [
-        *([f"{_count(len(failing), 'check')} of {len(checks)} failed: {_names(failing)}"] if failing else []),
-        *([f"{_count(len(unclear), 'check')} inconclusive: {_names(unclear)}"] if unclear else []),
+        *([f"{counted(len(failing), 'check')} of {len(checks)} failed: {_names(failing)}"] if failing else []),
+        *([f"{counted(len(unclear), 'check')} inconclusive: {_names(unclear)}"] if unclear else []),
         *([_all_passed(len(checks)) if not waived else "no check counts against it"] if verdict == "pass" else []),
         *([f"{waived} waived"] if waived else []),
     ]
@@ -74,10 +75,6 @@ def waiver_notes(checks: Sequence[GateCheck]) -> tuple[str, ...]:
         elif check.verdict == "pass":
             notes.append(f"The waiver of {check.id} is not needed: the check passes; remove it.")
     return tuple(notes)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _all_passed(number: int) -> str:

@@ -18,6 +18,7 @@ from nmcheck.checks.gate.claims import NORMS, number, threshold
 from nmcheck.checks.gate.draft import Draft, Ends
 from nmcheck.checks.gate.evidence import Bracket
 from nmcheck.checks.gate.flip_run import Question
+from nmcheck.counting import counted
 from nmcheck.moments.flips import clopper_pearson
 from nmcheck.results import UNREACHABLE, GateCheck, GateExample, MomentEntry
 from nmcheck.results.gate import Verdict
@@ -36,9 +37,7 @@ def judge_accuracy(case: Case, draft: Draft) -> GateCheck:
     right, total = int(case.correct.cpu().numpy()[draft.rows].sum()), len(draft.rows)
     ends, verdict = _share(draft, right, right)
     interval = _interval(ends)
-    return draft.record(
-        ends, verdict, f"{right:,} of {total:,} images are classified as labelled{interval}.", method=EXECUTION
-    )
+    return draft.record(ends, verdict, f"{_some(right, total)} classified as labelled{interval}.", method=EXECUTION)
 
 
 def judge_certified(case: Case, draft: Draft, found: Bracket) -> GateCheck:
@@ -52,12 +51,12 @@ def judge_certified(case: Case, draft: Draft, found: Bracket) -> GateCheck:
     if found.lowers.reason is not None and kept == 0:
         ends = Ends(None, ends.low, ends.high, found.lowers.reason, confidence=ends.confidence)
     size = f"{NORMS[found.norm]} norm {draft.demand.epsilon:g}"
-    certified = f"{kept:,} of {total:,} images are certified by {method} up to {size}"
+    certified = f"{_some(kept, total)} certified by {method} up to {size}"
     broken = _broken(found, correct, left, size)
     if verdict == "pass":
         reason = f"{certified}{_interval(ends)}."
     elif verdict == "fail":
-        reason = f"{left:,} of {total:,} images are left: {broken}{_interval(ends)}."
+        reason = f"{_some(left, total)} left: {broken}{_interval(ends)}."
     else:
         why = f"; {_bare(found.lowers.reason)}" if found.lowers.reason else ""
         reason = (
@@ -86,18 +85,19 @@ def judge_attacked(case: Case, draft: Draft, found: Bracket) -> GateCheck:
     if unattacked is None or kept == left:
         ends, verdict = _share(draft, left, left)
         proof = "all that are left are certified" if kept == left else "an empirical upper bound, no proof"
-        reason = f"{left:,} of {total:,} images withstand {size} ({broken}; {proof}){_interval(ends)}."
+        reason = f"{_some(left, total, 'withstands', 'withstand')} {size} ({broken}; {proof}){_interval(ends)}."
     else:
         ends, verdict = _share(draft, kept, left)
         ends = Ends(None, ends.low, ends.high, unattacked, confidence=ends.confidence)
         if verdict == "pass":
-            certified = f"{kept:,} of {total:,} images are certified up to {size}"
+            certified = f"{_some(kept, total)} certified up to {size}"
             reason = f"{certified}, so no attack can change them{_interval(ends)}."
         elif verdict == "fail":
-            reason = f"{left:,} of {total:,} images are left: {broken}{_interval(ends)}."
+            reason = f"{_some(left, total)} left: {broken}{_interval(ends)}."
         else:
             reason = (
-                f"between {kept:,} (certified) and {left:,} ({broken}) of {total:,} images withstand {size}, which "
+                f"between {kept:,} (certified) and {left:,} ({broken}) of {counted(total, 'image')} withstand "
+                f"{size}, which "
                 f"leaves {threshold(draft.demand)} open{_interval(ends)}; {_bare(unattacked)}."
             )
     examples = _examples(case, draft, found) if verdict == "fail" else ()
@@ -129,12 +129,12 @@ def judge_radius(case: Case, draft: Draft, found: Bracket) -> GateCheck:
     certified = f"certified by {method}: {'unlimited' if no_low == UNREACHABLE else number('radius', low)}"
     attacked = f"adversarial examples: {number('radius', high)}" if math.isfinite(high) else _bare(unbroken)
     if known and low >= demand.threshold:
-        verdict, reason = "pass", f"{certified}, over {len(rows):,} images."
+        verdict, reason = "pass", f"{certified}, over {counted(len(rows), 'image')}."
     elif high < demand.threshold:
-        verdict, reason = "fail", f"{attacked}, over {len(rows):,} images."
+        verdict, reason = "fail", f"{attacked}, over {counted(len(rows), 'image')}."
     else:
         certified = certified if known else _bare(str(found.lowers.reason))
-        reason = f"{certified}; {attacked}: {threshold(demand)} lies between, over {len(rows):,} images."
+        reason = f"{certified}; {attacked}: {threshold(demand)} lies between, over {counted(len(rows), 'image')}."
         if not math.isfinite(high):
             reason = f"{certified}, below {threshold(demand)}, and nothing shows that it is not larger: {attacked}."
     examples = _examples(case, draft, found, demand.threshold) if verdict == "fail" else ()
@@ -149,7 +149,8 @@ def judge_flips(draft: Draft, question: Question | None, execution: str) -> Gate
     ends = Ends(found.rate, found.low, found.high, confidence=found.confidence)
     verdict: Verdict = "inconclusive" if question.answer is None else "pass" if question.answer == "pass" else "fail"
     flips = round(found.rate * found.n)
-    seen = f"{flips:,} flips in {found.n:,} noise samples; {100 * found.confidence:g} % interval, valid at every look: "
+    seen = f"{counted(flips, 'flip')} in {counted(found.n, 'noise sample')}; "
+    seen += f"{100 * found.confidence:g} % interval, valid at every look: "
     seen += f"{number('flip', found.low)} to {number('flip', found.high)}"
     end = "" if verdict != "inconclusive" else f", which holds {threshold(draft.demand)}; the budget is spent, raise it"
     return draft.record(ends, verdict, f"{seen}{end}.", method=execution, trials=found.n)
@@ -182,7 +183,7 @@ def judge_moments(draft: Draft, entries: Sequence[MomentEntry], missing: str | N
         verdict = "fail"
     floor = entry.reference.floor.mean_er if mean else entry.reference.floor.var_er
     reason = (
-        f"E_r is {value:.4g} with standard error {error:.2g} over {len(draft.rows):,} images"
+        f"E_r is {value:.4g} with standard error {error:.2g} over {counted(len(draft.rows), 'image')}"
         f"{'' if floor is None else f', noise floor {floor:.2g}'}{_interval(ends)}."
     )
     return draft.record(ends, verdict, reason, method=demand.engine, trials=trials)
@@ -195,6 +196,10 @@ def _counts(case: Case, draft: Draft, found: Bracket) -> tuple[int, int, int]:
     kept = correct & (found.lower[rows] >= epsilon)
     left = correct & ~(found.upper[rows] <= epsilon)
     return int(correct.sum()), int(kept.sum()), int(left.sum())
+
+
+def _some(some: int, total: int, singular: str = "is", plural: str = "are") -> str:
+    return f"{some:,} of {counted(total, 'image')} {singular if some == 1 else plural}"
 
 
 def _share(draft: Draft, kept: int, left: int) -> tuple[Ends, Verdict]:

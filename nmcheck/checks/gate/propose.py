@@ -19,6 +19,7 @@ from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import plan_moments
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.sampling import SampledNetwork, sampled_network
+from nmcheck.counting import counted
 from nmcheck.execute.session import ReferenceSession
 
 SIGMA = 0.1
@@ -79,13 +80,17 @@ def _head(case: Case, options: AnalyzeOptions) -> str:
 # Its thresholds are a little below that, so that this model passes and a worse one does not. They say nothing about
 # what your application needs: edit them. Each check passes on evidence, fails on evidence, or is inconclusive.
 # Units: noise (sigma) and changes (epsilon, radius) are in pixels of 0 to 1.
-# Measured on: {_comment(case.dataset.name)}, {len(case.positions)} of {len(case.dataset):,} images, seed {options.seed}
+# Measured on: {_comment(case.dataset.name)}, {_of_all(case)}, seed {options.seed}
 # (sha256 of these {case.sha256[:16]}).
 
 samples = {len(case.positions)}    # images, each class in proportion to its size; --samples goes first
 seed = {options.seed}         # of their choice and of all noise; --seed goes first
 alpha = {ALPHA}     # a check that rests on chance decides wrongly with at most this probability
 {scale}"""
+
+
+def _of_all(case: Case) -> str:
+    return f"{len(case.positions)} of {counted(len(case.dataset), 'image')}"
 
 
 def _accuracy(case: Case) -> str:
@@ -97,7 +102,7 @@ def _accuracy(case: Case) -> str:
 [[check]]
 id = "accuracy"
 kind = "accuracy"
-min = {least:g}                # measured: {right} of {total} images
+min = {least:g}                # measured: {right} of {counted(total, "image")}
 # about = "population"    # instead of the images used, by a confidence interval
 # class = "each"          # every class by itself, or class = 3
 """
@@ -111,7 +116,9 @@ def _flips(case: Case, options: AnalyzeOptions, network: SampledNetwork, progres
     found = question.interval
     assert found is not None
     most = min(1.0, _up(1.5 * found.high))
-    interval = f"{100 * found.confidence:g} % interval {found.low:.4g} to {found.high:.4g}, {found.n} noise samples"
+    interval = (
+        f"{100 * found.confidence:g} % interval {found.low:.4g} to {found.high:.4g}, {counted(found.n, 'noise sample')}"
+    )
     return f"""\
 [[check]]
 id = "flip-{SIGMA:g}"
@@ -143,7 +150,7 @@ id = "certified"
 kind = "certified-accuracy"    # classified as labelled, and provably so after any change up to epsilon
 norm = "l2"
 epsilon = {epsilon:g}
-min = {share:g}                # measured: {kept} of {total} images, by method lipschitz
+min = {share:g}                # measured: {kept} of {counted(total, "image")}, by method lipschitz
 # box = [0, 1]            # changed pixels stay in this range
 # method = "crown-ibp"    # certifies far larger changes, and takes longer; crown certifies the most
 """,
@@ -174,7 +181,9 @@ def _moments(case: Case, measured: MeasuredMoments) -> str:
     if overall.var_er is None or overall.var_er_se is None:
         return f"# No moment tightness: {_comment(overall.var_er_reason or overall.var_er_se_reason or '')}.\n"
     most = _up(1.5 * (overall.var_er + 4 * overall.var_er_se))
-    measured_as = f"{overall.var_er:.4g}, standard error {overall.var_er_se:.2g} over {len(case.positions)} images"
+    measured_as = (
+        f"{overall.var_er:.4g}, standard error {overall.var_er_se:.2g} over {counted(len(case.positions), 'image')}"
+    )
     return f"""\
 [[check]]
 id = "tightness"

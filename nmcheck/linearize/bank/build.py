@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from nmcheck.counting import counted
 from nmcheck.errors import InterruptedBuildError
 from nmcheck.linearize.bank.content import Content
 from nmcheck.linearize.bank.header import Header
@@ -50,6 +51,6 @@ def complete(file: BankFile, making: Making, advance: Callable[[int], None]) -> 
     except KeyboardInterrupt as stop:
         done = int(file.done.sum())
         raise InterruptedBuildError(
-            f"Interrupted with {done:,} of {file.header.points:,} points done, which are safe in {file.path}; go on "
-            "with the same command and --resume."
+            f"Interrupted with {done:,} of {counted(file.header.points, 'point')} done; what is done is "
+            f"safe in {file.path}; go on with the same command and --resume."
         ) from stop

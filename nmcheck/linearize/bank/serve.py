@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nmcheck.affine import AffineMap
+from nmcheck.counting import counted
 from nmcheck.errors import BankError
 from nmcheck.execute.program import Program
 from nmcheck.graph.ir import Graph
@@ -68,8 +69,8 @@ class BankServer:
         missing = int((~file.done).sum())
         if missing:
             raise BankError(
-                f"{file.path}: {missing:,} of the bank's {self.header.points:,} points are missing; complete it with "
-                "nmcheck bank build --resume."
+                f"{file.path}: {missing:,} of the bank's {counted(self.header.points, 'point')} "
+                f"{'is' if missing == 1 else 'are'} missing; complete it with nmcheck bank build --resume."
             )
         self.points = file.points
         node = graph.by_name[self.header.cut]

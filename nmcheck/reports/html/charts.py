@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from nmcheck.counting import counted
 from nmcheck.reports.bounds_domain import NORMS
 from nmcheck.reports.html.svg import Scale, drawing, joined, line, path, tag, text
 from nmcheck.reports.numbers import significant
-from nmcheck.results.bounds import BoundsEntry, LayerBounds
+from nmcheck.results.bounds import BoundsEntry, LayerBounds, stated
 from nmcheck.results.gate import GateCheck
 from nmcheck.results.moments import LayerGain, MomentEntry
 
@@ -38,8 +39,8 @@ def gauge(check: GateCheck) -> Markup | None:
     parts.append(line(x(check.threshold), 2, x(check.threshold), 26, "threshold"))
     if check.measured is not None:
         parts.append(tag("circle", cx=x(check.measured), cy=14.0, r=4.5, class_="dot one"))
-    said = f"measured {significant(check.measured, 3)}, threshold {significant(check.threshold, 3)}"
-    return drawing(200, 28, parts, said)
+    measured = significant(stated(check.measured, check.measured_reason))
+    return drawing(200, 28, parts, f"measured {measured}, threshold {significant(check.threshold)}")
 
 
 def tightness(entries: Sequence[MomentEntry], statistic: str) -> Markup:
@@ -113,9 +114,8 @@ def accuracy_curves(entry: BoundsEntry, epsilons: Sequence[float]) -> Markup:
     norm = NORMS[entry.norm]
     label = f"{norm} norm of the change, pixels of 0 to 1"
     parts.append(text((WIDTH + _LEFT) / 2, height - 5, label, anchor="middle", class_="quiet"))
-    said = (
-        f"Accuracy after changes of {norm} norm up to {reach:.3g}: {len(correct)} of {total} images right without any"
-    )
+    right = f"{len(correct)} of {counted(total, 'image')} right without any"
+    said = f"Accuracy after changes of {norm} norm up to {reach:.3g}: {right}"
     middle = lower[len(lower) // 2] if lower else 0.0
     limit = f"to {middle:.3g}" if math.isfinite(middle) else "against any change"
     return drawing(WIDTH, height, parts, f"{said}; half of these are certified {limit}")
@@ -166,7 +166,9 @@ def _lollipops(rows: Sequence[tuple[str, float | None]], label: str, color: str)
         ]
     parts.append(text(WIDTH - 8, height - 6, f"{label}, log scale", anchor="end", class_="quiet"))
     least = min(((v, name) for name, v in rows if v), default=(0.0, "none"))
-    return drawing(WIDTH, height, parts, f"{label}, for {len(rows)} layers; least {least[0]:.3g} at {least[1]}")
+    return drawing(
+        WIDTH, height, parts, f"{label}, for {counted(len(rows), 'layer')}; least {least[0]:.3g} at {least[1]}"
+    )
 
 
 def _steps(distances: Sequence[float], correct: int, total: int, reach: float) -> list[tuple[float, float]]:

@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 from rich.console import RenderableType
 
+from nmcheck.counting import counted
 from nmcheck.reports.blocks import Facts, Grid, Words, blocks
 from nmcheck.reports.bounds_domain import NORMS
 from nmcheck.reports.gate_words import measured, state, threshold, waiver_sentence
@@ -125,7 +126,8 @@ def _curves(report: Report) -> list[Chart]:
                 f"Accuracy against changes, {NORMS[entry.norm]}",
                 charts.accuracy_curves(entry, epsilons),
                 charts.legend(names),
-                f"Share of the {entry.samples} images that are classified as labelled and stay so. {entry.certificate}."
+                f"Share of the {counted(entry.samples, 'image')} classified as labelled and staying so. "
+                f"{entry.certificate}."
                 f"{marks}{none}".replace("..", "."),
             )
         )
