@@ -34,8 +34,8 @@ from nmcheck.steps import Network
 
 DEFAULT_BUDGET = 2**29
 """Bytes that coefficients may take at a time."""
-_COPIES = 8
-"""Tensors of the largest value's size that one backward step holds at a time, at most."""
+_COPIES = 20
+"""Tensors of the largest value's size that one backward step holds at a time, at most; with parabolas."""
 _TENSOR = 2**23
 """Bytes of a tensor beyond which more specs at a time are no faster: memory is mapped anew for every larger one."""
 _FLOAT64 = 8
