@@ -19,7 +19,8 @@ That costs one step through W and one back, and holds for all combinations at on
 
 Rounding. A value compared is off by ``ROUNDING`` of its magnitude s, which adds to its square at most 4 ``ROUNDING``
 s^2; W g is off by ``ROUNDING`` of |W| 1 times the largest entry of g, and of the offsets that are taken off again; a
-step back from y by ``ROUNDING`` of the sum of |y| (|W| 1). All are added where they belong.
+step back from y by ``ROUNDING`` of the sum of |y| (|W| 1). Forms of W W' are off by ``ROUNDING`` of the square of such
+a sum. All are added where they belong.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from torch import Tensor
 from nmcheck.bounds.relaxation.interval import ROUNDING, Interval
 from nmcheck.bounds.relaxation.parabola import Compared, parabola
 from nmcheck.bounds.relaxation.prepared import Prepared, PreparedElementwise, PreparedMaximum
+from nmcheck.bounds.relaxation.quadratics import Applied, Quadratics
 from nmcheck.bounds.relaxation.relaxation import Descent, Relaxation, Relaxed
 from nmcheck.bounds.relaxation.selection import SelectedPlanes, Selection
 from nmcheck.bounds.relaxation.substitution import ElementwiseSubstitution, Owner, Substitution, total
@@ -44,55 +46,21 @@ MOST_ELEMENTS = 512
 """Compared, of which W W' is made: beyond, going through W is cheaper."""
 _BEND = 1.4
 """Choice of c, in terms of norm(B) / (4 L epsilon), which would be best if P were Lambda and all heights 1 / (4 q)."""
-_MULTIPLIERS = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3)
-"""Choices of lambda - Lambda, in terms of |g| / (2 epsilon), which is right where P is zero."""
-_SHAVED = 1 - 1e-6
 
 
 @dataclass(frozen=True)
-class Quadratics:
-    """Functions of the change d of the input, each below its spec on the whole ball: value + g.d - d'Pd.
+class Bent:
+    """Coefficients of the values compared, once parabolas have come in.
 
     Attributes:
-        value: at the image, rounding allowed for.
-        square: |g|^2.
-        form: g'Pg.
-        pushed: |Pg|^2.
-        largest: a bound of P's eigenvalues.
-        epsilon: radius of the ball they hold on.
+        reached: the descent down to the values compared.
+        counts: m, how often each is compared in a parabola, (specs, elements).
+        c: of each combination.
     """
 
-    value: Float[Tensor, " specs"]
-    square: Float[Tensor, " specs"]
-    form: Float[Tensor, " specs"]
-    pushed: Float[Tensor, " specs"]
-    largest: Float[Tensor, " specs"]
-    epsilon: Float[Tensor, " specs"]
-
-    def lowest(self) -> Float[Tensor, " specs"]:
-        """The least value on the ball, or less."""
-        best = torch.full_like(self.value, -torch.inf)
-        for multiplier in _MULTIPLIERS:
-            weight, inverse = self._dual(multiplier)
-            fall = weight * self.epsilon**2 + inverse / 4
-            best = torch.fmax(best, self.value - fall - ROUNDING * (self.value.abs() + fall))
-        return best
-
-    def reach(self) -> Float[Tensor, " specs"]:
-        """Up to which radius they stay non-negative, or less; 0 if nowhere."""
-        best = torch.zeros_like(self.value)
-        for multiplier in _MULTIPLIERS:
-            weight, inverse = self._dual(multiplier)
-            left = (self.value - inverse / 4 - ROUNDING * (self.value.abs() + inverse)) / weight
-            best = torch.fmax(best, left.clamp(min=0).sqrt() * _SHAVED)
-        return best
-
-    def _dual(self, multiplier: float) -> tuple[Tensor, Tensor]:
-        """lambda, and a bound of g'(lambda - P)^-1 g."""
-        above = multiplier * self.square.sqrt() / (2 * self.epsilon)
-        above = above.clamp(min=torch.finfo(above.dtype).tiny)
-        weight = self.largest + above
-        return weight, self.square / weight + self.form / weight**2 + self.pushed / (weight**2 * above)
+    reached: Descent
+    counts: Float[Tensor, "specs elements"]
+    c: Float[Tensor, " specs"]
 
 
 class CurvedLayer:
@@ -125,6 +93,17 @@ class CurvedLayer:
         layer = cls(relaxation, position, selection)
         return layer if 0 < layer._constant < math.inf else None
 
+    def straight(
+        self, relaxed: Relaxed, value: str, seeds: Float[Tensor, "specs elements"], owner: Owner
+    ) -> Float[Tensor, " specs"]:
+        """What ``Relaxation.straight`` says, by a shorter way where few elements are compared."""
+        few = math.prod(self._relaxation.network.shapes[self._before]) <= MOST_ELEMENTS
+        if not few or relaxed.region.box is not None or not self._is_behind(value):
+            return self._relaxation.straight(relaxed, value, seeds, owner)
+        before = self._relaxation.descended(relaxed, value, seeds, owner, self._position)
+        at_image, _, square = self._in_gram(relaxed, before, owner)
+        return at_image - relaxed.region.epsilon[owner] * square.sqrt() * (1 + ROUNDING)
+
     def lowest(
         self, relaxed: Relaxed, value: str, seeds: Float[Tensor, "specs elements"], owner: Owner
     ) -> Float[Tensor, " specs"]:
@@ -132,7 +111,7 @@ class CurvedLayer:
 
         Minus infinity for a value that is not computed from the layer. Other arguments as of ``bounds``.
         """
-        if self._position not in self._relaxation.steps_behind(value):
+        if not self._is_behind(value):
             return torch.full((len(seeds),), -torch.inf, dtype=seeds.dtype)
         return self.bounds(relaxed, value, seeds, owner).lowest()
 
@@ -151,10 +130,14 @@ class CurvedLayer:
         """
         behind = self._relaxation.descended(relaxed, value, seeds, owner, self._position + 1)
         before = self._relaxation.continued(relaxed, behind, owner, self._position)
-        return self._bent(relaxed, behind, before, owner)
+        bent = self._bent(relaxed, behind, before, owner)
+        elements = bent.counts.shape[1]
+        applied = (self._by_gram if elements <= MOST_ELEMENTS else self._by_steps)(relaxed, bent, owner)
+        epsilon = relaxed.region.epsilon[owner]
+        return Quadratics.of(applied, bent.counts, bent.c, lipschitz=self._constant, epsilon=epsilon)
 
-    def _bent(self, relaxed: Relaxed, behind: Descent, before: Descent, owner: Owner) -> Quadratics:
-        """The quadratic functions, from what the layer is read with and what the linear planes make of that."""
+    def _bent(self, relaxed: Relaxed, behind: Descent, before: Descent, owner: Owner) -> Bent:
+        """Parabolas, from what the layer is read with and what the linear planes make of that."""
         interval = relaxed.intervals[self._before]
         B = behind.coefficients[self._after].flatten(1)
         units = B.shape[1]
@@ -195,51 +178,46 @@ class CurvedLayer:
         squares = (counts * interval.size.flatten(1).square()[owner]).sum(dim=1)
         size = size + 4 * c * squares
         shape = (len(coefficients), *self._relaxation.network.shapes[self._before])
-        bent = Descent({self._before: coefficients.reshape(shape)}, constant, size)
-        pulls = self._by_gram if elements <= MOST_ELEMENTS else self._by_steps
-        return pulls(relaxed, bent, owner, counts, c)
+        return Bent(Descent({self._before: coefficients.reshape(shape)}, constant, size), counts, c)
 
-    def _by_gram(self, relaxed: Relaxed, bent: Descent, owner: Owner, counts: Tensor, c: Tensor) -> Quadratics:
-        """With g = W'a for the coefficients a of the values compared: |g|^2 = a'WW'a, and so on."""
+    def _by_gram(self, relaxed: Relaxed, bent: Bent, owner: Owner) -> Applied:
+        """By the matrix W W'."""
+        value, pushed, square = self._in_gram(relaxed, bent.reached, owner)
+        a = bent.reached.coefficients[self._before].flatten(1)
+        masked = bent.counts * pushed
+        turned = (masked @ self._relaxation.affine.gram(self._before) * masked).sum(dim=1)
+        back = (turned + ROUNDING * (masked.abs() @ self._row_sums).square()).clamp(min=0).sqrt()
+        return Applied(value, square, pushed, self._off[0] * (a.abs() @ self._row_sums), back)
+
+    def _in_gram(self, relaxed: Relaxed, reached: Descent, owner: Owner) -> tuple[Tensor, Tensor, Tensor]:
+        """With g = W'a for the coefficients a of the values compared: the value at the image, W g, and |g|^2."""
         interval = relaxed.intervals[self._before]
-        gram = self._relaxation.affine.gram(self._before)
-        a = bent.coefficients[self._before].flatten(1)
-        size = bent.size + total(a.abs(), interval.size, owner)
-        pushed = a @ gram
-        spread = a.abs() @ self._row_sums
-        off = ROUNDING * self._row_sums.norm() * spread
-        repeated = counts.amax(dim=1)
-        masked = counts * pushed
-        back = (masked * (masked @ gram)).sum(dim=1) + ROUNDING * (masked.abs() @ self._row_sums).square()
-        return Quadratics(
-            value=bent.constant + total(a, interval.centre, owner) - ROUNDING * size,
-            square=((a * pushed).sum(dim=1) + ROUNDING * spread.square()).clamp(min=0),
-            form=c * ((masked * pushed).sum(dim=1).sqrt() + repeated.sqrt() * off).square(),
-            pushed=(c * (back.clamp(min=0).sqrt() + self._constant * repeated * off)).square(),
-            largest=c * repeated * self._constant**2,
-            epsilon=relaxed.region.epsilon[owner],
-        )
+        a = reached.coefficients[self._before].flatten(1)
+        size = reached.size + total(a.abs(), interval.size, owner)
+        pushed = a @ self._relaxation.affine.gram(self._before)
+        square = (a * pushed).sum(dim=1) + ROUNDING * (a.abs() @ self._row_sums).square()
+        value = reached.constant + total(a, interval.centre, owner) - ROUNDING * size
+        return value, pushed, square.clamp(min=0)
 
-    def _by_steps(self, relaxed: Relaxed, bent: Descent, owner: Owner, counts: Tensor, c: Tensor) -> Quadratics:
+    def _by_steps(self, relaxed: Relaxed, bent: Bent, owner: Owner) -> Applied:
         """Through the steps, without a matrix."""
         relaxation, shapes = self._relaxation, self._relaxation.network.shapes
-        linear = relaxation.at_input(relaxed, relaxation.continued(relaxed, bent, owner, 0), owner)
+        linear = relaxation.at_input(relaxed, relaxation.continued(relaxed, bent.reached, owner, 0), owner)
         g = linear.slope
         pushed = relaxation.affine.pushed(self._before, g.reshape(-1, *shapes[relaxation.network.input])).flatten(1)
-        repeated = counts.amax(dim=1)
-        off = self._off[0] * g.abs().amax(dim=1) + self._off[1]
-        form = c * ((counts * pushed.square()).sum(dim=1).sqrt() + repeated.sqrt() * off).square()
-        masked = counts * pushed
+        masked = bent.counts * pushed
         back = relaxation.affine.pulled(self._before, masked.reshape(-1, *shapes[self._before])).flatten(1)
-        missed = ROUNDING * masked.abs() @ self._row_sums + self._constant * repeated * off
-        return Quadratics(
+        return Applied(
             value=linear.value,
             square=g.square().sum(dim=1) * (1 + ROUNDING),
-            form=form,
-            pushed=(c * (back.norm(dim=1) + missed)).square(),
-            largest=c * repeated * self._constant**2,
-            epsilon=relaxed.region.epsilon[owner],
+            pushed=pushed,
+            off=self._off[0] * g.abs().amax(dim=1) + self._off[1],
+            back=back.norm(dim=1) + ROUNDING * (masked.abs() @ self._row_sums),
         )
+
+    def _is_behind(self, value: str) -> bool:
+        """Whether a value is computed from the layer's output."""
+        return self._position in self._relaxation.steps_behind(value)
 
     def _compared(self, interval: Interval, units: int) -> Compared:
         """The values compared, images and units in one row."""

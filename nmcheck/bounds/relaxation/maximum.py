@@ -13,6 +13,7 @@ value with the highest upper end, has a slope, and this is the line of formulas.
 measured to certify less, even where its plane is lower at the image.
 
 Below: max_k x_k >= x_w for any w; the one with the highest middle is taken, which for max(x, 0) is ReLU's usual rule.
+Where x_w is a constant that is the plane's constant.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ def _planes(low: Taps, width: Taps, high: Taps, threshold: Tensor, winner: Tenso
     # The slopes' own rounding is worth some 1e-16 of the width.
     rounding = _ROUNDING * (threshold.abs() + terms.abs().sum(dim=0) + torch.where(slopes > 0, width, 0).sum(dim=0))
     chosen = torch.nn.functional.one_hot(winner, len(low)).movedim(-1, 0).to(low.dtype)
-    return Planes(chosen, torch.zeros_like(threshold), slopes, threshold - terms.sum(dim=0) + rounding)
+    # A slope of a constant leads to no input, and the constant would be lost.
+    fixed = torch.where((chosen > 0) & (width == 0), low, 0).sum(dim=0)
+    lower = torch.where(width > 0, chosen, 0)
+    return Planes(lower, fixed, slopes, threshold - terms.sum(dim=0) + rounding)
 
 
 def second_planes(low: Taps, high: Taps) -> Planes:

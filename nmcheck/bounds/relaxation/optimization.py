@@ -70,6 +70,12 @@ class SlopeOptimizer:
         with torch.no_grad():
             return bounds()
 
+    def lowest(
+        self, relaxed: Relaxed, value: str, seeds: Float[Tensor, "specs elements"], owner: Owner
+    ) -> Float[Tensor, " specs"]:
+        """Their least values in the region, or less."""
+        return self(relaxed, value, seeds, owner).lowest(relaxed.region)
+
     def _pair(self, relaxed: Relaxed, position: int) -> tuple[Mixable, Mixable] | None:
         """The two choices at a step, the second made when first asked for."""
         if position not in self._pairs:

@@ -108,8 +108,13 @@ class RelaxedRadii:
         optimizer = None
         if self._optimize:
             optimizer = SlopeOptimizer(self._relaxation, self._optimize, self._optimize // _INNER)
-        lowest = self._curved.lowest if self._curved is not None and region.norm == 2 else None
-        relaxed = self._relaxation.relax(region, tighten=self._tighten, backward=optimizer, lowest=lowest)
+        curved = self._curved if region.norm == 2 else None
+        relaxed = self._relaxation.relax(
+            region,
+            tighten=self._tighten,
+            first=optimizer.lowest if optimizer else curved and curved.straight,
+            then=curved and curved.lowest,
+        )
         seeds, owner, other = margins(images.logits[chosen])
         output = self._relaxation.network.output
         bounds = self._relaxation.lower_bounds(relaxed, output, seeds, owner, optimizer)

@@ -128,7 +128,7 @@ class Relaxation:
         self.classes = math.prod(network.shapes[network.output])
 
     def relax(
-        self, region: Region, *, tighten: bool, backward: Backward | None = None, lowest: Lowest | None = None
+        self, region: Region, *, tighten: bool, first: Lowest | None = None, then: Lowest | None = None
     ) -> Relaxed:
         """Bound every value on the region.
 
@@ -136,22 +136,18 @@ class Relaxation:
             region: where the inputs are.
             tighten: whether to go backward from values whose bounds make a difference (``crown``), or to do with
                 intervals and balls (``crown-ibp``).
-            backward: how to go backward from an element that is tightened, if not by ``substituted``.
-            lowest: another way to least values, for elements whose bounds matter even then.
+            first: how to find least values of elements that are tightened, if not by ``substituted``.
+            then: another way, for elements whose bounds matter even then.
         """
         low, high = region.interval()
         found = Relaxed(region)
         found.intervals[self.network.input] = Interval(region.centre, low, high, magnitude_of(low, high))
         done: tuple[dict[str, Bool[Tensor, "images elements"]], ...] = ({}, {})
-
-        def straight(relaxed: Relaxed, value: str, seeds: Tensor, owner: Tensor) -> Tensor:
-            return (backward or self.substituted)(relaxed, value, seeds, owner).lowest(region)
-
         for step in self.steps:
             if tighten and not step.affine:
-                self._tighten(found, step, straight, done[0])
-                if lowest is not None:
-                    self._tighten(found, step, lowest, done[1], probe=True)
+                self._tighten(found, step, first or self.straight, done[0])
+                if then is not None:
+                    self._tighten(found, step, then, done[1], probe=True)
             inputs = [found.intervals[name] for name in step.inputs]
             radii = [self._radius(name, found) for name in step.inputs]
             outputs, substitution = step.advance(inputs, radii)
@@ -240,6 +236,10 @@ class Relaxation:
     def substituted(self, relaxed: Relaxed, value: str, seeds: Tensor, owner: Owner) -> LinearBounds:
         """The same for as many specs as fit in memory."""
         return self.at_input(relaxed, self.descended(relaxed, value, seeds, owner), owner)
+
+    def straight(self, relaxed: Relaxed, value: str, seeds: Tensor, owner: Owner) -> Float[Tensor, " specs"]:
+        """Their least values in the region, or less."""
+        return self.substituted(relaxed, value, seeds, owner).lowest(relaxed.region)
 
     def lipschitz(self, value: str) -> float:
         """A certified Euclidean Lipschitz constant from the input to an affine value; infinite if there is none."""

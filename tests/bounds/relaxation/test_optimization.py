@@ -35,7 +35,7 @@ def test_optimized_bounds_hold_and_are_no_lower(name: str, norm: float) -> None:
     seeds, owner, _ = margins(program(region.centre))
     plain = relaxation.lower_bounds(relaxation.relax(region, tighten=True), graph.logits, seeds, owner)
     optimizer = SlopeOptimizer(relaxation, steps=6, inner_steps=2)
-    relaxed = relaxation.relax(region, tighten=True, backward=optimizer)
+    relaxed = relaxation.relax(region, tighten=True, first=optimizer.lowest)
     bounds = relaxation.lower_bounds(relaxed, graph.logits, seeds, owner, optimizer)
     assert not bounds.value.requires_grad
     # The intervals are no wider, and with them the first choice of lines could still be the worse.
