@@ -17,13 +17,7 @@ from nmcheck.bounds.relaxation import curved
 from nmcheck.bounds.relaxation.curved import CurvedLayer, Quadratics
 from nmcheck.bounds.relaxation.region import Region
 
-LOST_CONSTANT = pytest.mark.xfail(
-    strict=True,
-    reason="maximum._planes gives slope 1 below to a constant that wins, and a slope of a constant leads nowhere: "
-    "max(x, -0.2) >= 0. Older than the parabolas; remove the mark with the defect.",
-)
-WRONG = ("max-negative", "min-constant")
-EVERY = [pytest.param(name, marks=LOST_CONSTANT if name in WRONG else ()) for name in NETWORKS]
+EVERY = list(NETWORKS)
 BOXED = ["perceptron", "relu-and-pool", "pool-overlapping-signed", "min-channels"]
 
 
@@ -38,7 +32,7 @@ def check_below(
     network, layer = layer_of(graph)
     program, generator = double(graph), torch.Generator().manual_seed(seed)
     region = Region(image(graph, seed + 1, len(epsilon)), torch.tensor(epsilon, dtype=torch.float64), 2.0, box)
-    relaxed = network.relax(region, tighten=True, lowest=layer.lowest)
+    relaxed = network.relax(region, tighten=True, then=layer.lowest)
     better = 0
     for step in network.steps:
         value = step.outputs[0]
@@ -119,7 +113,7 @@ def test_the_two_routes_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     graph = NETWORKS[name](6)
     network, layer = layer_of(graph)
     region = Region(image(graph, 2, 3), torch.tensor([0.05, 0.3, 1.0], dtype=torch.float64), 2.0)
-    relaxed = network.relax(region, tighten=True, lowest=layer.lowest)
+    relaxed = network.relax(region, tighten=True, then=layer.lowest)
     seeds, owner = combinations(3, network.classes, torch.Generator().manual_seed(0))
     found = []
     for most in (0, 10**6):
