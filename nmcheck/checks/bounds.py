@@ -100,6 +100,11 @@ def mean_kappa(values: Tensor | None, reason: str | None) -> tuple[float | None,
     return (None, reason) if values is None else finite(float(values.mean()))
 
 
+def low_radius(radii: np.ndarray) -> float:
+    """The fifth percentile as one of the radii themselves: at most 5 % of them lie below, at least 5 % not above."""
+    return float(np.percentile(radii, 5, method="lower"))
+
+
 def radius_entry(
     radii: Tensor | None,
     reason: str | None,
@@ -113,7 +118,7 @@ def radius_entry(
     """The radii of one method over the correctly classified images."""
     mean, why = mean_radius(radii, reason, correct)
     chosen = np.empty(0) if radii is None else radii.cpu().numpy()[correct]
-    median, p5 = (None, None) if mean is None else (float(np.median(chosen)), float(np.percentile(chosen, 5)))
+    median, p5 = (None, None) if mean is None else (float(np.median(chosen)), low_radius(chosen))
     return RadiusEntry(
         mean=mean,
         mean_reason=why,

@@ -22,6 +22,7 @@ from nmcheck.cli.parameters import (
     Samples,
     Scale,
     ValueRange,
+    attack_names,
     check_scale,
     parse_range,
 )
@@ -63,7 +64,8 @@ def bounds(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write the nearest adversarial examples to a folder, as npz and as a picture.",
+            help="Write the nearest adversarial examples to a folder, as npz and as a picture: for each the original, the "
+            "change (gray: none) and the adversarial image from left to right, four to a row.",
             show_default=False,
         ),
     ] = None,
@@ -123,7 +125,7 @@ def bounds(
         norm=str(norm),
         box=box,
         method=str(method),
-        attacks=None if attack is None else tuple(name for name in attack if name != "none"),
+        attacks=attack_names(attack),
         epsilons=None if epsilon is None else tuple(epsilon),
         save_adversarial=save_adversarial,
         vnnlib=vnnlib,

@@ -51,12 +51,12 @@ def _rows(found: Comparison) -> list[tuple[str, list[str]]]:
         ("accuracy", [percent(one.data.accuracy, one.data.samples) for one in models]),
         ("method of certified radii", [one.method for one in models]),
         ("certified radius, its correct images", [significant(one.radius) for one in models]),
+        ("nearest adversarial example, its correct images", [significant(one.example) for one in models]),
         (
             f"certified radius, {found.common} common images",
             [with_error(one.common_radius, one.common_radius_se) for one in models],
         ),
         ("  less that of model 1", [MISSING, *(with_error(one.difference, one.difference_se) for one in models[1:])]),
-        ("nearest adversarial example at", [significant(one.example) for one in models]),
     ]
     for position, point in enumerate(models[0].bounds.accuracy):
         points = [one.bounds.accuracy[position] for one in models]
@@ -81,8 +81,9 @@ def _words(found: Comparison) -> str:
     )
     return (
         "All models saw the same images. Common images are those that every model classifies correctly; only on them "
-        "are the radii of different models about the same things. Accuracy from .. to: certified, and not refuted by "
-        "an attack." + noise
+        "are the radii of different models about the same things. Norms of adversarial examples are means over those "
+        "of a model's correct images that have one. Accuracy from .. to: certified, and not refuted by an attack."
+        + noise
     )
 
 

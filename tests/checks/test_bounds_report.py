@@ -101,6 +101,11 @@ def test_open_questions_are_written_for_verifiers_and_examples_for_people(
         assert len(found["index"]) == sum(one.upper is not None for one in entry.per_sample)
 
 
+def test_an_epsilon_given_twice_has_one_row(options: BoundsOptions) -> None:
+    entry = entry_of(replace(options, attacks=(), method="lipschitz", epsilons=(0.2, 0.1, 0.2)))
+    assert [point.epsilon for point in entry.accuracy] == [0.2, 0.1]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
