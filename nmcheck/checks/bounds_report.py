@@ -170,9 +170,9 @@ def _export(case: Case, samples: Sequence[SampleBounds], options: BoundsOptions,
         rows = [row for row, one in enumerate(samples) if one.correct and not settled(one, epsilon)]
         place = folder / f"linf_{epsilon:g}"
         files = export_vnnlib(case, np.array(rows, dtype=int), epsilon, place, box=options.pixel_box)
-        count = len(rows)
+        questions = "1 question was" if len(rows) == 1 else f"{len(rows):,} questions were"
         notes.append(
-            f"VNN-LIB: {count:,} {'question' if count == 1 else 'questions'} and their list were written to {files[-1]}."
+            f"VNN-LIB: {questions} written at epsilon {epsilon:g}, listed in {files[-1]}."
             if files
             else f"VNN-LIB: nothing is open at epsilon {epsilon:g}, and nothing was written for it."
         )

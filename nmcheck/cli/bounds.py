@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nmcheck.cli.output import check_folder, check_writable
+from nmcheck.cli.output import check_writable, folders
 from nmcheck.cli.parameters import (
     ChangeNorm,
     Data,
@@ -64,8 +64,8 @@ def bounds(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write the nearest adversarial examples to a folder, as npz and as a picture: for each the original, the "
-            "change (gray: none) and the adversarial image from left to right, four to a row.",
+            help="Write the nearest adversarial examples to a folder, as npz and as a picture: for each the original, "
+            "the change (gray: none) and the adversarial image from left to right, four to a row.",
             show_default=False,
         ),
     ] = None,
@@ -141,11 +141,8 @@ def bounds(
     check_scale(scale)
     if output is not None:
         check_writable(output)
-    if save_adversarial is not None:
-        check_folder(save_adversarial, "--save-adversarial")
-    if vnnlib is not None:
-        check_folder(vnnlib, "--vnnlib")
-    with open_progress(quiet) as progress:
+    wanted = {"--save-adversarial": save_adversarial, "--vnnlib": vnnlib}
+    with folders(wanted), open_progress(quiet) as progress:
         report = SESSION.get().bounds(options, progress)
     from nmcheck.reports.bounds_report import bounds_parts
 
