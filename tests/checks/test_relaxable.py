@@ -84,7 +84,7 @@ def test_powers(exponent: float, tmp_path: Path) -> None:
     [("Celu", {"alpha": -1.0}), ("Celu", {"alpha": 2.0}), ("Elu", {"alpha": -1.0}), ("Shrink", {"bias": 0.5}),
      ("Shrink", {"bias": 0.25}), ("HardSigmoid", {"alpha": -0.2})],
 )  # fmt: skip
-def test_attributes_decide(op: str, attributes: dict[str, float], tmp_path: Path) -> None:
+def test_attributes_decide(op: str, attributes: dict[str, Any], tmp_path: Path) -> None:
     nodes = [node("MatMul", ["x", "W"], ["a"]), node(op, ["a"], **attributes)]
     graph = load_graph(write(model(nodes, (1, 4), SQUARE), tmp_path))
     assert is_accepted(graph) == (refused(graph) == [])
