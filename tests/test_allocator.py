@@ -26,7 +26,7 @@ print(faults)
 
 
 def page_faults(*, kept: bool) -> int:
-    """Of twenty arrays of 1 MB (no huge pages), one after the other, where the environment asks for everything to be given back."""
+    """Of twenty arrays of 1 MB, in small pages, where the environment asks for everything to be given back."""
     environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
     command = [sys.executable, "-c", COUNTED.format(kept=kept)]
     return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
