@@ -95,7 +95,7 @@ def test_tables_tell_infinite_from_unknown() -> None:
     )
     text = text_of(bounds_parts, replace(report(), bounds=(shown,)))
     crown = line_of(text, "crown  ")
-    assert crown[crown.index("inf") :][:3] == ["inf", "inf", "0.210"]
+    assert crown[crown.index("inf") :][:3] == ["inf", "inf", "0.200"]
     assert line_of(text, "lipschitz  ").count("–") == 3
     assert line_of(text, "9001 ")[3] == "inf"
     assert line_of(text, "9002 ")[3] == "–"
