@@ -12,6 +12,7 @@ is scanned, and every pair keeps its smallest constant.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,10 @@ _WIDEST = 2**11
 _MOST_ENTRIES = 2**23
 """Of a layer's matrix."""
 _MOST_CLASSES = 2**9
+_LEAST = 1e-150
+"""Distance that rows which differ have at least, the largest weight being near 1: squares below 1e-308 are lost."""
+_SMALLEST = 1e-290
+"""Constant of a pair that can be told apart."""
 _MONOTONE = frozenset({"Relu", "Tanh", "Sigmoid", "Softplus", "Softsign", "Clip", "Atan"})
 """Slopes in [0, 1] whatever the attributes; LeakyRelu, Elu and Celu depend on theirs."""
 
@@ -97,25 +102,49 @@ def pair_constants(
     Args:
         weights: matrices of the layers, between which activations with slopes in [0, 1] stand.
     """
-    found = [_at_scale(weights, scale) for scale in _SCALES]
-    return torch.stack(found).amin(dim=0) * (1 + ALLOWANCE)
+    reduced = [_reduced(weight) for weight in weights]
+    # Nothing that depends on the input passes a layer without weights, nor does a pair of equal rows tell it apart.
+    apart = torch.cdist(weights[-1], weights[-1], p=math.inf) > 0
+    if any(exponent is None for _, exponent in reduced):
+        return torch.zeros_like(apart, dtype=weights[-1].dtype)
+    logarithm = math.log(2) * sum(exponent for _, exponent in reduced if exponent is not None)
+    matrices = [matrix for matrix, _ in reduced]
+    found = torch.stack([_at_scale(matrices, scale) for scale in _SCALES]).amin(dim=0)
+    # An underflow is rounded up, never down to nothing, and margins divided by it stay numbers.
+    moved = (found + logarithm).exp().clamp(min=_SMALLEST)
+    return torch.where(apart, moved * (1 + ALLOWANCE), 0)
 
 
-def _at_scale(weights: Sequence[Tensor], scale: float) -> Tensor:
+def _reduced(weight: Float[Tensor, "rows columns"]) -> tuple[Float[Tensor, "rows columns"], int | None]:
+    """A matrix divided by a power of two so that its largest entry lies in [1/2, 1), and the exponent; None for 0."""
+    largest = float(weight.abs().max())
+    if largest == 0:
+        return weight, None
+    exponent = math.frexp(largest)[1]
+    # In two steps: 2 to the power of the exponent may be out of range.
+    return weight * 2.0 ** -(exponent // 2) * 2.0 ** -(exponent - exponent // 2), exponent
+
+
+def _at_scale(weights: Sequence[Tensor], scale: float) -> Float[Tensor, "classes classes"]:
+    """Logarithms of the constants for one c.
+
+    The matrices have been divided by powers of two: activations a with slopes in [0, 1] leave slopes in [0, 1] to
+    z -> a(t z) / t, so that factors of the layers are factors of the whole. Likewise X is brought to
+    ``I - c G / (4 lambda_max)``, whose eigenvalues lie in [1 - c / 4, 1] whatever the weights, and its factor kept.
+    """
     *hidden, last = weights
     root: Tensor | None = None
+    factor = 0.0
     for weight in hidden:
         half = weight if root is None else torch.linalg.solve_triangular(root, weight.mT, upper=False).mT
         gram = half @ half.mT
         gram = (gram + gram.mT) / 2
-        largest = torch.linalg.eigvalsh(gram)[-1].clamp(min=0)
-        if largest == 0:
-            return torch.zeros((len(last), len(last)), dtype=last.dtype)
-        step = scale / largest
-        form = step * torch.eye(len(gram), dtype=gram.dtype) - step**2 * gram / 4
-        root = torch.linalg.cholesky(form)
+        largest = torch.linalg.eigvalsh(gram)[-1]
+        root = torch.linalg.cholesky(torch.eye(len(gram), dtype=gram.dtype) - scale / 4 * (gram / largest))
+        factor += math.log(float(largest) / scale) / 2
     mapped = last if root is None else torch.linalg.solve_triangular(root, last.mT, upper=False).mT
-    return torch.cdist(mapped, mapped, compute_mode="donot_use_mm_for_euclid_dist")
+    distances = torch.cdist(mapped, mapped, compute_mode="donot_use_mm_for_euclid_dist")
+    return distances.clamp(min=_LEAST).log() + factor
 
 
 def tail_constants(constants: LayerConstants, tail: DenseTail) -> Float[Tensor, "classes classes"] | None:

@@ -96,7 +96,7 @@ def export_vnnlib(
         timeout: seconds that ``instances.csv`` gives a question.
 
     Returns:
-        The files written, ``instances.csv`` last.
+        The files written, ``instances.csv`` last; none if no image is asked about.
 
     Raises:
         UnsupportedError: the file's output are no scores, one a class.
@@ -109,6 +109,8 @@ def export_vnnlib(
             f"{graph.model.path}: its output '{graph.output}' is the class itself, and a VNN-LIB question compares one "
             "output a class; export the model without its arg-max."
         )
+    if not len(rows):
+        return ()
     predicted = case.predicted.cpu().numpy()
     written, listed = [], []
     try:

@@ -182,7 +182,8 @@ def attack_entry(case: Case, found: Verified, labels: Int64[np.ndarray, " images
         mean_reason=reason,
         median=float(np.median(hit)) if len(hit) else None,
         median_reason=reason,
-        success_rate=len(hit) / len(chosen) if len(chosen) else 0.0,
+        success_rate=len(hit) / len(chosen) if len(chosen) else None,
+        success_rate_reason=None if len(chosen) else NO_CORRECT,
         seconds_per_sample=seconds / len(labels),
         class_changes=class_changes(labels, found.classes),
     )

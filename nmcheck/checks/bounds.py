@@ -18,7 +18,7 @@ from nmcheck.bounds.network import (
 from nmcheck.bounds.rounding import CERTIFICATE
 from nmcheck.checks.attacks import AttackedImages
 from nmcheck.checks.case import Case
-from nmcheck.checks.sample_bounds import certified_end, over_images, percentile, sample_bounds
+from nmcheck.checks.sample_bounds import certified_end, over_images, sample_bounds
 from nmcheck.results import BoundsEntry, LayerBounds, RadiusEntry
 
 NO_CORRECT = "none of the images is classified correctly, and radii are summarised over those that are"
@@ -100,6 +100,11 @@ def mean_kappa(values: Tensor | None, reason: str | None) -> tuple[float | None,
     return (None, reason) if values is None else over_images(float(values.mean()), values.cpu().numpy())
 
 
+def low_radius(radii: np.ndarray) -> float:
+    """The fifth percentile as one of the radii themselves: at most 5 % of them lie below, at least 5 % not above."""
+    return float(np.percentile(radii, 5, method="lower"))
+
+
 def radius_entry(
     radii: Tensor | None,
     reason: str | None,
@@ -115,7 +120,7 @@ def radius_entry(
     if radii is not None and correct.any():
         chosen = radii.cpu().numpy()[correct]
         median, median_reason = over_images(float(np.median(chosen)), chosen)
-        p5, p5_reason = over_images(percentile(chosen, 5.0), chosen)
+        p5, p5_reason = over_images(low_radius(chosen), chosen)
     return RadiusEntry(
         mean=mean,
         mean_reason=mean_reason,

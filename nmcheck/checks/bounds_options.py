@@ -113,8 +113,8 @@ class BoundsOptions:
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """Norms at which accuracy is stated."""
-        return LEVELS[self.norm] if self.epsilons is None else self.epsilons
+        """Norms at which accuracy is stated, each once."""
+        return LEVELS[self.norm] if self.epsilons is None else tuple(dict.fromkeys(self.epsilons))
 
     def case_options(self) -> AnalyzeOptions:
         """The part that says which model and which images, in the form a case is opened with."""

@@ -14,7 +14,7 @@ from nmcheck.bounds.network import THEOREM_PUBLISHED
 from nmcheck.bounds.rounding import CERTIFICATE, RELAXATION_CERTIFICATE
 from nmcheck.checks.accuracy import accuracy_points, settled
 from nmcheck.checks.adversarial_files import check_saving, export_vnnlib, save_adversarial
-from nmcheck.checks.attacks import attack_uppers
+from nmcheck.checks.attacks import AttackedImages, attack_uppers
 from nmcheck.checks.bounds import TimedBounds, layer_entry, radius_entry, timed_bounds
 from nmcheck.checks.bounds_options import BoundsOptions
 from nmcheck.checks.case import Case, open_case
@@ -107,10 +107,11 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
         iterated=iterated,
         layer_attacks=attacks_on_layers,
     )
+    written: list[str] = []
     if attacked is not None and options.save_adversarial is not None:
-        save_adversarial(case, attacked, options.save_adversarial)
+        written.append(_saved(attacked, save_adversarial(case, attacked, options.save_adversarial)))
     if options.vnnlib is not None:
-        _export(case, samples, options, options.vnnlib)
+        written += _export(case, samples, options, options.vnnlib)
     return Report(
         tool=ToolEntry(version=__version__),
         seed=options.seed,
@@ -130,6 +131,7 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
             *([] if layers else [NO_LAYERS]),
             *([] if options.method == "lipschitz" else [_budget(options)]),
             *([NOT_OPTIMIZED] if options.optimize and "crown-optimized" not in entry.radius else []),
+            *written,
         ),
         seconds=time.perf_counter() - start,
     )
@@ -152,11 +154,31 @@ def _check_box(case: Case) -> None:
         )
 
 
-def _export(case: Case, samples: Sequence[SampleBounds], options: BoundsOptions, folder: Path) -> None:
-    """A question for external verifiers for every image and epsilon that neither a radius nor an example settles."""
+def _saved(attacked: AttackedImages, files: Sequence[Path]) -> str:
+    """What ``--save-adversarial`` wrote."""
+    found = sum(norm is not None for norm in attacked.uppers)
+    names = " and ".join(map(str, files))
+    return f"Adversarial examples of {found:,} of {len(attacked.uppers):,} images were written to {names}."
+
+
+def _export(case: Case, samples: Sequence[SampleBounds], options: BoundsOptions, folder: Path) -> list[str]:
+    """A question for external verifiers for every image and epsilon that neither a radius nor an example settles.
+
+    Returns:
+        A sentence an epsilon: what was written for it.
+    """
+    notes = []
     for epsilon in options.levels:
         rows = [row for row, one in enumerate(samples) if one.correct and not settled(one, epsilon)]
-        export_vnnlib(case, np.array(rows, dtype=int), epsilon, folder / f"linf_{epsilon:g}", box=options.pixel_box)
+        place = folder / f"linf_{epsilon:g}"
+        files = export_vnnlib(case, np.array(rows, dtype=int), epsilon, place, box=options.pixel_box)
+        questions = "1 question was" if len(rows) == 1 else f"{len(rows):,} questions were"
+        notes.append(
+            f"VNN-LIB: {questions} written at epsilon {epsilon:g}, listed in {files[-1]}."
+            if files
+            else f"VNN-LIB: nothing is open at epsilon {epsilon:g}, and nothing was written for it."
+        )
+    return notes
 
 
 def _radii(case: Case, certified: Certified, layers: TimedBounds | None) -> dict[str, RadiusEntry]:

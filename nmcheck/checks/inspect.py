@@ -42,9 +42,10 @@ def inspect(path: Path) -> Inspection:
     """
     graph = load_graph(path)
     support = support_of(graph)
-    refused = {consumer for found in (support.network, *support.nodes.values()) for consumer in found}
-    impossible = {needed for consumer in refused for needed in NEEDED[consumer]}
     operators = _operators(graph, support)
+    methods = _methods(support)
+    passed = all(entry.bounds for entry, _ in operators)
+    certified = passed and "bounds" not in support.network and bool(methods)
     return Inspection(
         tool=ToolEntry(version=__version__),
         model=_model(graph),
@@ -53,15 +54,16 @@ def inspect(path: Path) -> Inspection:
         cuts=_cuts(graph),
         normalization=_normalization(graph),
         analyzable=Analyzable(
-            execute="execute" not in impossible,
-            moments="moments" not in impossible,
-            bounds="bounds" not in impossible,
+            execute=all(entry.execute for entry, _ in operators),
+            moments=all(entry.moments for entry, _ in operators) and "moments" not in support.network,
+            bounds=certified,
         ),
         reasons=(
             *(reason for _, reasons in operators for reason in reasons),
+            *(_no_single_method(support) if passed and not methods else ()),
             *_sentences(support.network),
         ),
-        notes=graph.notes,
+        notes=(*graph.notes, *(_only(support, *methods) if certified and len(methods) == 1 else ())),
     )
 
 
@@ -92,11 +94,14 @@ def _operators(graph: Graph, support: Support) -> list[tuple[OperatorEntry, tupl
     found = []
     for (domain, op), members in nodes.items():
         refusals = [support.nodes[node.name] for node in members]
+        relaxed = not any(node.name in support.relaxation for node in members)
         sentences = {
             consumer: _joined([each[consumer] for each in refusals if consumer in each])
             for consumer in CONSUMERS
-            if any(consumer in each for each in refusals)
+            if any(consumer in each for each in refusals) and not (consumer == "bounds" and relaxed)
         }
+        if "bounds" in sentences:
+            sentences["bounds"] += "; linear relaxation (--method crown) does not pass it either"
         impossible = {needed for consumer in sentences for needed in NEEDED[consumer]}
         reasons = _sentences(sentences)
         entry = OperatorEntry(
@@ -110,6 +115,38 @@ def _operators(graph: Graph, support: Support) -> list[tuple[OperatorEntry, tupl
         )
         found.append((entry, reasons))
     return found
+
+
+def _without_constant(support: Support) -> list[str]:
+    return [found["bounds"] for found in support.nodes.values() if "bounds" in found]
+
+
+def _methods(support: Support) -> tuple[str, ...]:
+    """The methods that pass all nodes."""
+    refused = {"lipschitz": _without_constant(support), "relaxation": support.relaxation}
+    return tuple(name for name, refusals in refused.items() if not refusals)
+
+
+def _only(support: Support, method: str) -> tuple[str, ...]:
+    """A note where one method certifies and the other does not: which, and what stands in the other's way."""
+    if method == "lipschitz":
+        return (
+            "Certified radii: by Lipschitz constants only (--method lipschitz), not by linear relaxation: "
+            f"{_joined(list(support.relaxation.values()))}.",
+        )
+    return (
+        "Certified radii: by linear relaxation only (nmcheck bounds, --method crown or crown-ibp), not by Lipschitz "
+        f"constants: {_joined(_without_constant(support))}.",
+    )
+
+
+def _no_single_method(support: Support) -> tuple[str, ...]:
+    """Why a network has no certified radius although every operator of it is passed by some method."""
+    constant, lines = _without_constant(support), list(support.relaxation.values())
+    return (
+        f"bounds: no method passes all nodes; Lipschitz constants do not pass {_joined(constant)}; linear relaxation "
+        f"does not pass {_joined(lines)}.",
+    )
 
 
 def _joined(sentences: list[str]) -> str:

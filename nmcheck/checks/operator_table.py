@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from nmcheck.bounds.layers import unsupported_reason
+from nmcheck.bounds.structure import COMBINING
+from nmcheck.checks.relaxable import relaxation_refusal
 from nmcheck.execute.row import OperatorRow
 from nmcheck.execute.table import ROWS
 from nmcheck.graph.ir import Graph, ModelInfo, Node
 from nmcheck.linearize.differentiable import REFUSED, SOMETIMES_REFUSED
+from nmcheck.linearize.powers import EXPONENTS
 
 INTRODUCTION = """\
 # Supported operators
@@ -22,8 +25,14 @@ Who reads a model:
   is, with weights and the like constant. An operator without a row is refused where its input depends on the sample.
 - **moments**: mean and variance of the logits by linearization. Whatever is executed is linearized, but for operators
   whose derivative is zero or that jump.
-- **bounds**: certified robustness radii. One input may depend on the sample and the others are constants, unless the
-  column says otherwise: products of two activations have no bound.
+- **Lipschitz**: certified robustness radii by a Lipschitz constant of every layer (`analyze`, and `bounds --method
+  lipschitz`). One input may depend on the sample and the others are constants, unless the column says otherwise:
+  products of two activations have no constant.
+- **relaxation**: certified robustness radii by linear lines below and above every layer (`bounds --method crown` and
+  `crown-ibp`). Products of two activations, element by element, have them; products of two matrices have not. A few
+  affine operators (an `Einsum`, say) are refused where inputs times outputs are more than 2^24.
+
+One of the two has to pass all nodes of a network for it to have a certified radius; `nmcheck inspect` says which do.
 
 Operators on values that do not depend on the sample (weights, shapes, ranges, `Constant`, `ConstantOfShape`, and
 `Shape` and `Size` of anything) are computed once when the model is read, whether they have a row here or not; an `If`
@@ -41,11 +50,13 @@ _PLAINEST = {"to": 1, "size": 5}
 
 def operator_table() -> str:
     """The page, ending in a newline."""
-    lines = [INTRODUCTION, "| operator | since | execute | moments | bounds |", "|---|---|---|---|---|"]
+    header = "| operator | since | execute | moments | Lipschitz | relaxation |"
+    lines = [INTRODUCTION, header, "|---|---|---|---|---|---|"]
     for (domain, op), row in sorted(ROWS.items()):
         name = f"{domain}.{op}" if domain else op
         since = str(row.since) if row.since > 1 else ""
-        lines.append(f"| `{name}` | {since} | {row.kind.value} | {moments(row)} | {bounds(row)} |")
+        cells = (f"`{name}`", since, row.kind.value, moments(row), lipschitz(row), relaxation(row))
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -58,13 +69,25 @@ def moments(row: OperatorRow) -> str:
     return "yes"
 
 
-def bounds(row: OperatorRow) -> str:
-    """``yes``, or why bounds cannot pass."""
+def lipschitz(row: OperatorRow) -> str:
+    """``yes``, or why Lipschitz constants cannot pass."""
     reason = unsupported_reason(*specimen(row, "first"))
     if reason is not None:
         return f"no: {reason.partition(': ')[2].rstrip('.')}"
     joint = unsupported_reason(*specimen(row, "first", "second"))
     return "yes" if joint is not None else "yes, with several such inputs, too"
+
+
+def relaxation(row: OperatorRow) -> str:
+    """``yes``, or why linear relaxation cannot pass."""
+    if not row.domain and row.op == "Pow":
+        return f"yes, with the exponents {', '.join(f'{exponent:g}' for exponent in EXPONENTS)}"
+    if not row.domain and row.op in SOMETIMES_REFUSED:
+        return moments(row)
+    reason = relaxation_refusal(*specimen(row, "first"))
+    if reason is not None:
+        return f"no: {reason.partition(': ')[2].rstrip('.')}"
+    return "yes, with several such inputs, too" if row.op in COMBINING | {"Mul", "Mean"} else "yes"
 
 
 def specimen(row: OperatorRow, *live: str) -> tuple[Graph, Node]:

@@ -56,12 +56,6 @@ def over_images(value: float, values: np.ndarray) -> tuple[float | None, str | N
     return None, UNREACHABLE if count == len(values) else f"{UNREACHABLE} of {count:,} of {len(values):,} images"
 
 
-def percentile(values: np.ndarray, share: float) -> float:
-    """A percentile, interpolated linearly between neighbours; any part of the way to an infinite one is infinite."""
-    below, above = (float(np.percentile(values, share, method=method)) for method in ("lower", "higher"))
-    return above if math.isinf(above) or above == below else float(np.percentile(values, share))
-
-
 def certified_end(radius: float | None, reason: str | None, method: str) -> End:
     """The lower end.
 

@@ -25,11 +25,13 @@ def scale_warnings(case: Case, session: ReferenceSession, accuracy: float | None
     """A warning for each common scale that scores as well as the one applied, or better.
 
     Where the scale was merely assumed, "as well" is within one percent; where the user or the model stated it, another
-    one is only mentioned if it scores more than one percent better.
+    one is only mentioned if it scores more than one percent better. One under which the model does no better than
+    always giving the same answer is not mentioned: nothing speaks for it.
     """
     if accuracy is None or case.labels is None:
         return ()
     least = accuracy - CLOSE if case.scale.source == "default" else accuracy + CLOSE
+    guessed = _best_constant_answer(case.labels)
     warnings: list[str] = []
     shape, axis = case.file_graph.shapes[case.file_graph.input], case.file_graph.batch_axis
     for name in COMMON:
@@ -41,13 +43,19 @@ def scale_warnings(case: Case, session: ReferenceSession, accuracy: float | None
             continue
         scaled = (case.pixels * other.gain + other.offset).astype(np.float32)
         found = float((session.run(scaled).reshape(len(scaled), -1).argmax(axis=1) == case.labels).mean())
-        if found >= least if case.scale.source == "default" else found > least:
+        if found > guessed and (found >= least if case.scale.source == "default" else found > least):
             warnings.append(
                 f"With --scale {name} the model scores {found:.1%} on these images, against {accuracy:.1%} with "
                 f"{case.scale.name} ({_source(case)}): if that is what it was trained with, every noise level and "
                 "radius here is in the wrong unit."
             )
     return tuple(warnings)
+
+
+def _best_constant_answer(labels: np.ndarray) -> float:
+    """Accuracy of the most frequent label as the answer to every image; 0 where there is only one label to give."""
+    counts = np.unique(labels, return_counts=True)[1]
+    return float(counts.max() / counts.sum()) if len(counts) > 1 else 0.0
 
 
 def _source(case: Case) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from nmcheck.bounds.layers import unsupported_reason
+from nmcheck.checks.relaxable import relaxation_refusal
 from nmcheck.execute.outline import execution_refusal
 from nmcheck.graph.between import nodes_between
 from nmcheck.graph.ir import Graph, Node
@@ -18,7 +19,7 @@ NEEDED = {"execute": CONSUMERS, "moments": ("moments",), "bounds": ("bounds",)}
 """What is not possible where a consumer refuses: without execution, nothing."""
 
 Refusals = Mapping[str, str]
-"""A sentence by consumer; a consumer that is missing refuses nothing."""
+"""A sentence by consumer or by node; one that is missing refuses nothing, or is not refused."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class Support:
     """What each consumer says about a graph.
 
     Attributes:
-        nodes: refusals of each node, by node name.
+        nodes: refusals of each node, by node name; those of bounds are by Lipschitz constants.
+        relaxation: what linear relaxation, the other way to a certified radius, says about each node it refuses.
         network: refusals of the network as a whole.
     """
 
     nodes: Mapping[str, Refusals]
+    relaxation: Refusals
     network: Refusals
 
 
@@ -41,6 +44,12 @@ def support_of(graph: Graph) -> Support:
     """
     before_logits = {node.name for node in nodes_between(graph, graph.input, graph.logits)}
     nodes = {node.name: _refusals(graph, node, analysed=node.name in before_logits) for node in graph.nodes}
+    relaxation = {
+        node.name: sentence
+        for node in graph.nodes
+        if node.name in before_logits and "execute" not in nodes[node.name]
+        if (sentence := relaxation_refusal(graph, node)) is not None
+    }
     network: dict[str, str] = {}
     if graph.logits in graph.constants:
         sentence = (
@@ -50,7 +59,7 @@ def support_of(graph: Graph) -> Support:
     elif prod(graph.shapes[graph.logits]) < 2:
         sentence = f"output '{graph.logits}' has a single value, so there is no other class the label could change to"
         network = {"moments": sentence, "bounds": sentence}
-    return Support(nodes, network)
+    return Support(nodes, relaxation, network)
 
 
 def _refusals(graph: Graph, node: Node, *, analysed: bool) -> Refusals:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nmcheck.cli.output import check_folder, check_writable
+from nmcheck.cli.output import check_writable, folders
 from nmcheck.cli.parameters import (
     ChangeNorm,
     Data,
@@ -22,6 +22,7 @@ from nmcheck.cli.parameters import (
     Samples,
     Scale,
     ValueRange,
+    attack_names,
     check_scale,
     parse_range,
 )
@@ -63,7 +64,8 @@ def bounds(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write the nearest adversarial examples to a folder, as npz and as a picture.",
+            help="Write the nearest adversarial examples to a folder, as npz and as a picture: for each the original, "
+            "the change (gray: none) and the adversarial image from left to right, four to a row.",
             show_default=False,
         ),
     ] = None,
@@ -123,7 +125,7 @@ def bounds(
         norm=str(norm),
         box=box,
         method=str(method),
-        attacks=None if attack is None else tuple(name for name in attack if name != "none"),
+        attacks=attack_names(attack),
         epsilons=None if epsilon is None else tuple(epsilon),
         save_adversarial=save_adversarial,
         vnnlib=vnnlib,
@@ -139,11 +141,8 @@ def bounds(
     check_scale(scale)
     if output is not None:
         check_writable(output)
-    if save_adversarial is not None:
-        check_folder(save_adversarial, "--save-adversarial")
-    if vnnlib is not None:
-        check_folder(vnnlib, "--vnnlib")
-    with open_progress(quiet) as progress:
+    wanted = {"--save-adversarial": save_adversarial, "--vnnlib": vnnlib}
+    with folders(wanted), open_progress(quiet) as progress:
         report = SESSION.get().bounds(options, progress)
     from nmcheck.reports.bounds_report import bounds_parts
 

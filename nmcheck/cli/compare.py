@@ -20,6 +20,7 @@ from nmcheck.cli.parameters import (
     Quiet,
     Samples,
     ValueRange,
+    attack_names,
     check_scale,
     parse_range,
 )
@@ -104,7 +105,7 @@ def compare(
         norm=str(norm),
         box=box,
         method=str(method),
-        attacks=None if attack is None else tuple(name for name in attack if name != "none"),
+        attacks=attack_names(attack),
         epsilons=None if epsilon is None else tuple(epsilon),
         memory=memory,
         scales=tuple(scale or ()),

@@ -48,10 +48,18 @@ def one_line(text: str) -> str:
 
 
 def _usage(error: Exception) -> str:
-    message = getattr(error, "format_message", error.__str__)().strip()
+    message = _plain(getattr(error, "format_message", error.__str__)().strip())
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "nmcheck"
     return f"{message.rstrip('.')}; see {command} --help."
+
+
+def _plain(message: str) -> str:
+    """What typer says of a value that does not fit, without the words of the library it asks."""
+    message = message.replace("Value error, ", "")
+    found = re.search(r"Input should be a valid (integer|number), unable to parse string as an? \1", message)
+    kind = {"integer": "a whole number is needed", "number": "a number is needed"}
+    return message.replace(found[0], kind[found[1]]) if found else message
 
 
 def _out_of_memory(error: Exception) -> bool:

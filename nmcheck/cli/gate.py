@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmcheck.cli.gate_outputs import STDOUT, write_reports
-from nmcheck.cli.output import check_folder, check_writable, write_all, write_stdout
+from nmcheck.cli.output import check_writable, folders, write_all, write_stdout
 from nmcheck.cli.parameters import (
     SCALES,
     Data,
@@ -228,9 +228,7 @@ def _decide(options: GateOptions, paths: list[Path], examples: Path | None, *, q
             check_writable(path)
     if len(set(paths)) < len(paths):
         raise UsageError("Two reports would go to the same file; give each its own name.")
-    if examples is not None:
-        check_folder(examples, "--examples")
-    with open_progress(quiet) as progress:
+    with folders({"--examples": examples}), open_progress(quiet) as progress:
         return SESSION.get().gate(options, progress)
 
 

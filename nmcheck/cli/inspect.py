@@ -17,9 +17,10 @@ def inspect(
 ) -> None:
     """Show what is in a model, without data and without running it.
 
-    Lists its operators and which of them can be executed, passed by moments and passed by bounds, its normalization
-    layers, and the ReLUs at which it can be cut, with the memory each cut would take. A model of which only a part can
-    be analysed is inspected all the same, and the report says why.
+    Lists its operators and which of them can be executed, passed by moments and passed by bounds (by Lipschitz
+    constants or by linear relaxation; a note says where only one of them applies), its normalization layers, and the
+    ReLUs at which it can be cut, with the memory each cut would take. A model of which only a part can be analysed is
+    inspected all the same, and the report says why.
     """
     from nmcheck.cli.progress import open_progress
 

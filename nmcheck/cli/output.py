@@ -7,8 +7,8 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nmcheck.errors import OutputError
@@ -55,6 +55,38 @@ def check_folder(folder: Path, option: str) -> None:
         raise OutputError(
             f"Nothing can be written into the folder {folder}: {reason}; choose another {option}."
         ) from error
+
+
+@contextmanager
+def folders(wanted: Mapping[str, Path | None]) -> Iterator[None]:
+    """Folders for files of a long computation, as of ``check_folder``; if it fails, those made for it and empty go.
+
+    Args:
+        wanted: by the option that named each; None where it was not given.
+
+    Raises:
+        OutputError: if one cannot be made, or no file can be made in it.
+    """
+    made: list[Path] = []
+    try:
+        for option, folder in wanted.items():
+            if folder is not None:
+                made += _missing(folder)
+                check_folder(folder, option)
+        yield
+    except BaseException:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _missing(folder: Path) -> list[Path]:
+    """Which of the folder and those it lies in are not there, the outermost first."""
+    try:
+        return [path for path in (*reversed(folder.parents), folder) if not path.exists()]
+    except OSError:
+        return []
 
 
 def write_file(path: Path, text: str) -> None:

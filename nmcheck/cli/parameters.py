@@ -139,6 +139,21 @@ def parse_range(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
+def attack_names(given: list[str] | None) -> tuple[str, ...] | None:
+    """What ``--attack`` asks for: None for the usual ones, no names for ``none``.
+
+    Raises:
+        UsageError: ``none`` stands beside others.
+    """
+    if given is None:
+        return None
+    names = tuple(dict.fromkeys(given))
+    if "none" in names and len(names) > 1:
+        other = next(name for name in names if name != "none")
+        raise UsageError(f"--attack none and --attack {other} contradict each other; leave one of them out.")
+    return tuple(name for name in names if name != "none")
+
+
 def check_scale(text: str | None) -> None:
     """Find a mistake in ``--scale`` before anything is read.
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 from nmcheck.execute.operands import Operands
 from nmcheck.execute.operators.activations import clip_limits
-from nmcheck.graph.ir import Graph, Node
 from nmcheck.steps import Bound
 
 Kinked = tuple[Bound, tuple[Bound, ...], tuple[Bound, ...]]
@@ -84,11 +83,3 @@ SMOOTH: Mapping[str, tuple[float, ...]] = {
 Functions with poles or an edge (Log, Sqrt, Reciprocal, Tan, Acos, ...) are not among them: under Gaussian noise their
 moments need not exist.
 """
-
-
-def smooth_power(graph: Graph, node: Node) -> bool:
-    """Whether a Pow is finite everywhere: one constant exponent, 2, 3 or 4, that adds no axes."""
-    exponent = graph.constants.get(node.inputs[1])
-    if exponent is None or exponent.size != 1 or node.inputs[0] in graph.constants:
-        return False
-    return exponent.ndim <= len(graph.shapes[node.inputs[0]]) and float(exponent.item()) in (2.0, 3.0, 4.0)

@@ -13,8 +13,9 @@ from nmcheck.execute.row import Kind
 from nmcheck.execute.table import row_for
 from nmcheck.graph.between import nodes_between
 from nmcheck.graph.ir import Graph, Node
-from nmcheck.linearize.activations import KINKED, SMOOTH, smooth_power
+from nmcheck.linearize.activations import KINKED, SMOOTH
 from nmcheck.linearize.differentiable import node_refusal
+from nmcheck.linearize.powers import smooth_power
 from nmcheck.linearize.spread import Spread, spread_of
 from nmcheck.linearize.windows import POINTWISE, locality, pooling_taps
 from nmcheck.steps import (

@@ -72,7 +72,7 @@ def _radii(entry: BoundsEntry) -> RenderableType:
         "what it is",
         "mean",
         "median",
-        "5 % of images\nbelow",
+        "at most 5 %\nare below",
         "images",
         "s/image",
         names=2,

@@ -56,12 +56,12 @@ def _rows(found: Comparison) -> list[tuple[str, list[str]]]:
             "certified radius, its correct images",
             [significant(stated(one.radius, one.radius_reason)) for one in models],
         ),
+        ("nearest adversarial example, its correct images", [significant(one.example) for one in models]),
         (
             f"certified radius, {counted(found.common, 'common image')}",
             [with_error(one.common_radius, one.common_radius_se) for one in models],
         ),
         ("  less that of model 1", [MISSING, *(with_error(one.difference, one.difference_se) for one in models[1:])]),
-        ("nearest adversarial example at", [significant(one.example) for one in models]),
     ]
     for position, point in enumerate(models[0].bounds.accuracy):
         points = [one.bounds.accuracy[position] for one in models]
@@ -84,8 +84,9 @@ def _words(found: Comparison) -> str:
     noise = f" Flips: {flips[0]} an image and level, the same for every model, 95 % exact intervals." if flips else ""
     return (
         "All models saw the same images. Common images are those that every model classifies correctly; only on them "
-        "are the radii of different models about the same things. Accuracy from .. to: certified, and not refuted by "
-        "an attack." + noise
+        "are the radii of different models about the same things. Norms of adversarial examples are means over those "
+        "of a model's correct images that have one. Accuracy from .. to: certified, and not refuted by an attack."
+        + noise
     )
 
 

@@ -188,6 +188,7 @@ class AttackEntry(Record):
         median: median norm over those.
         median_reason: why there is none.
         success_rate: share of the correctly classified images it succeeded on.
+        success_rate_reason: why there is none.
         seconds_per_sample: wall time per image.
         seconds_per_sample_reason: why it is not stated.
         class_changes: which classes the adversarial examples are, by the class predicted without a change, ascending.
@@ -197,7 +198,8 @@ class AttackEntry(Record):
     mean_reason: str | None = None
     median: float | None
     median_reason: str | None = None
-    success_rate: float
+    success_rate: float | None
+    success_rate_reason: str | None = None
     seconds_per_sample: float | None
     seconds_per_sample_reason: str | None = None
     class_changes: tuple[ClassChanges, ...] = ()

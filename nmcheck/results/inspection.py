@@ -54,7 +54,7 @@ class OperatorEntry(Record):
         count: number of its nodes.
         execute: whether nmcheck executes all of them.
         moments: whether moments can pass through all of them.
-        bounds: whether certified bounds can pass through all of them.
+        bounds: whether certified bounds, by Lipschitz constants or by linear relaxation, can pass through all of them.
         reason: who cannot, at which node and why, a sentence each; empty if all three can.
     """
 
@@ -122,7 +122,7 @@ class Analyzable(Record):
     Attributes:
         execute: whether nmcheck runs it; without that, nothing else is possible.
         moments: whether it has analytic moments.
-        bounds: whether it has a certified radius.
+        bounds: whether it has a certified radius by one of the methods; a note says which where only one applies.
     """
 
     execute: bool

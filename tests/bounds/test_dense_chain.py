@@ -46,6 +46,39 @@ def test_one_layer_is_exact_and_none_of_its_weights_gives_zero() -> None:
     assert (pair_constants([torch.zeros((5, 6), dtype=torch.float64), matrices(0, (5, 4))[0]]) == 0).all()
 
 
+@pytest.mark.parametrize("exponents", [(-300, -300, -300), (-90, -90, -90), (0, 200, -250), (400, -200, -100)])
+def test_factors_of_the_layers_are_a_factor_of_the_constants(exponents: tuple[int, ...]) -> None:
+    chain = matrices(5)
+    scaled = [weight * 2.0**exponent for weight, exponent in zip(chain, exponents, strict=True)]
+    expected = pair_constants(chain) * 2.0 ** sum(exponents)
+    torch.testing.assert_close(pair_constants(scaled), expected, rtol=1e-9, atol=0)
+
+
+def test_what_is_too_small_or_too_large_for_a_number_is_rounded_up() -> None:
+    chain = matrices(5)
+    others = ~torch.eye(4, dtype=torch.bool)
+    vanishing = pair_constants([weight * 2.0**-400 for weight in chain])
+    assert (vanishing[others] > 0).all()
+    assert (vanishing.diagonal() == 0).all()
+    assert torch.isinf(pair_constants([weight * 2.0**400 for weight in chain])[others]).all()
+    # Rows whose difference has a square that is no number any more: their distance is 1e-200.
+    last = torch.tensor([[1.0, 1e-200], [1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    found = pair_constants([torch.eye(2, dtype=torch.float64), last])
+    assert found[0, 1] >= 1e-200
+    assert found[1, 2] == 0
+
+
+@pytest.mark.parametrize("depth", [3, 9])
+def test_a_network_whose_slopes_all_but_vanish_is_bounded(depth: int) -> None:
+    builder = Builder((1, 6))
+    value = "x"
+    for layer in range(depth):
+        value = builder.relu(builder.dense(value, 1e-27 * weights(layer, 6, 6), weights(20, 6)))
+    graph = builder.graph(builder.dense(value, weights(30, 4, 6), weights(31, 4)))
+    radii = PairRadii(LayerConstants(graph, double(graph))).at(torch.ones((1, *graph.shapes["x"]), dtype=torch.float64))
+    assert (radii.amin(dim=1) > 1e70).all()
+
+
 def convolutional(op: str = "Relu", **attributes: float) -> Graph:
     builder = Builder((1, 2, 6, 6))
     value = builder.max_pool(builder.relu(builder.conv("x", weights(0, 4, 2, 3, 3))))

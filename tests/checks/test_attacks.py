@@ -14,6 +14,7 @@ from nmcheck.bounds.network import network_bounds
 from nmcheck.checks.adversarial import verify
 from nmcheck.checks.attacks import (
     ATTACKS,
+    NO_CORRECT,
     NO_SUCCESS,
     NOT_CONFIRMED,
     NOTHING_FOUND,
@@ -85,7 +86,7 @@ def test_every_example_flips_the_original_file(sample_models, norm, box):
         assert found.pixels.max() <= 1
     assert list(attacked.entries) == list(names)
     for entry in attacked.entries.values():
-        assert entry.success_rate > 0
+        assert entry.success_rate
         assert entry.mean is not None
         assert entry.mean >= found.norms[case.correct.numpy()].mean() * (1 - 1e-12)
 
@@ -147,6 +148,15 @@ def test_a_network_that_cannot_be_flipped_has_reasons_instead_of_numbers(tmp_pat
             assert entry.success_rate == 0
             assert entry.mean_reason == entry.median_reason == NO_SUCCESS
             assert all(row.to == {} for row in entry.class_changes)
+
+
+def test_no_rate_is_stated_where_every_image_is_misclassified(sample_models):
+    case = sample_case(sample_models / "mlp.onnx", 2)
+    wrong = replace(case, labels=(case.predicted.numpy() + 1) % 10)
+    (entry,) = attack_uppers(wrong, session_of(wrong), "l2", attacks=("fgs",)).entries.values()
+    assert (entry.success_rate, entry.success_rate_reason) == (None, NO_CORRECT)
+    assert entry.mean_reason == NO_CORRECT
+    assert sum(sum(row.to.values()) for row in entry.class_changes) == 2
 
 
 def test_numbers_that_are_nan_do_not_count(tmp_path):

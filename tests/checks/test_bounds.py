@@ -10,6 +10,7 @@ import pytest
 from models import model, node, residual, small_lenet, weights, write
 
 from nmcheck.bounds.relaxation.method import MOST_OPERATIONS, choose, node_operations, operation_count
+from nmcheck.checks.bounds import low_radius
 from nmcheck.checks.bounds_options import BoundsOptions
 from nmcheck.checks.bounds_report import bounds
 from nmcheck.errors import UnsupportedError, UsageError
@@ -85,6 +86,15 @@ def test_auto_falls_back_and_says_why(folder: Path) -> None:
     assert any("Softmax" in note and note.startswith("Method lipschitz") for note in report.notes)
     with pytest.raises(UnsupportedError, match="Softmax"):
         run(folder, "softmax.onnx", data=images, value_range=(-5.0, 5.0), method="crown")
+
+
+@pytest.mark.parametrize("images", [1, 2, 19, 20, 21, 60, 100])
+def test_at_most_a_twentieth_of_the_images_lies_below_the_low_radius(images: int) -> None:
+    radii = np.random.default_rng(images).random(images)
+    found = low_radius(radii)
+    assert found in radii
+    assert (radii < found).mean() <= 0.05
+    assert (radii <= found).mean() >= 0.05
 
 
 def test_auto_counts_operations(folder: Path) -> None:

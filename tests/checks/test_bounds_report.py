@@ -92,13 +92,29 @@ def test_open_questions_are_written_for_verifiers_and_examples_for_people(
     options: BoundsOptions, tmp_path: Path
 ) -> None:
     options = replace(options, norm="inf", attacks=None, method="lipschitz", epsilons=(0.02, 0.2))
-    entry = entry_of(replace(options, vnnlib=tmp_path / "open", save_adversarial=tmp_path / "found"))
+    report = bounds(replace(options, vnnlib=tmp_path / "open", save_adversarial=tmp_path / "found"))
+    assert report.bounds is not None
+    (entry,) = report.bounds
     for epsilon in (0.02, 0.2):
         asked = {path.name for path in (tmp_path / "open" / f"linf_{epsilon:g}").glob("*.vnnlib")}
         left = [one.index for one in entry.per_sample if one.correct and not settled(one, epsilon)]
         assert asked == {f"image_{index}_linf_{epsilon:g}.vnnlib" for index in left}
     with np.load(tmp_path / "found" / "adversarial_linf.npz") as found:
-        assert len(found["index"]) == sum(one.upper is not None for one in entry.per_sample)
+        examples = len(found["index"])
+    assert examples == sum(one.upper is not None for one in entry.per_sample)
+    saved, *questions = report.notes[-3:]
+    assert saved.startswith(f"Adversarial examples of {examples} of 8 images were written to {tmp_path / 'found'}")
+    for epsilon, note in zip((0.02, 0.2), questions, strict=True):
+        count = len(list((tmp_path / "open" / f"linf_{epsilon:g}").glob("*.vnnlib")))
+        assert count > 0
+        assert note.startswith(f"VNN-LIB: {count} question{' was' if count == 1 else 's were'} written at epsilon")
+        assert str(tmp_path / "open") in note
+        assert note.endswith(f"linf_{epsilon:g}/instances.csv.")
+
+
+def test_an_epsilon_given_twice_has_one_row(options: BoundsOptions) -> None:
+    entry = entry_of(replace(options, attacks=(), method="lipschitz", epsilons=(0.2, 0.1, 0.2)))
+    assert [point.epsilon for point in entry.accuracy] == [0.2, 0.1]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +216,10 @@ def test_a_constant_network_is_certified_and_leaves_no_question(
     constant = write(model([node("Gemm", ["x", "W", "b"])], (1, N), arrays), tmp_path, "constant.onnx")
     folder = tmp_path / "open" if norm == "inf" else None
     asked = replace(options, model=constant, attacks=None, norm=norm, method=method, vnnlib=folder, epsilons=(0.1, 9.0))
-    entry = entry_of(asked)
+    report = bounds(asked)
+    assert report.bounds is not None
+    (entry,) = report.bounds
     assert {one.lower_reason for one in entry.per_sample} == {UNREACHABLE}
     assert [(point.certified, point.attacked) for point in entry.accuracy] == [(1.0, 1.0)] * 2
-    assert list(tmp_path.rglob("*.vnnlib")) == []
+    assert not (tmp_path / "open").exists()
+    assert sum("nothing was written" in note for note in report.notes) == (0 if folder is None else 2)

@@ -1,5 +1,6 @@
 """What stands before and beside the analyses: agreement with onnxruntime, scale warnings, noise gains, seeds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,29 @@ def test_an_assumed_scale_is_doubted_and_a_stated_one_only_for_a_better(tmp_path
     assert scale_warnings(stated, session, 1.0) == ()
     assert any("--scale byte" in warning for warning in scale_warnings(stated, session, 0.5))
     assert scale_warnings(assumed, session, None) == ()
+
+
+def test_no_scale_is_doubted_for_one_that_scores_no_more_than_a_guess(tmp_path: Path) -> None:
+    model = normalized_network(tmp_path / "m.onnx", 2.0)
+    assumed = case_of(model, tmp_path)
+    session = ReferenceSession(assumed.file_graph, threads=1)
+    for wrong in (10, 15, 20):
+        # As many as always giving the same answer gets right, or fewer.
+        labels = assumed.predicted.numpy().copy()
+        labels[:wrong] = 1 - labels[:wrong]
+        labels[0], labels[-1] = 0, 1
+        accuracy = float((assumed.predicted.numpy() == labels).mean())
+        assert accuracy <= max(labels.mean(), 1 - labels.mean())
+        assert scale_warnings(replace(assumed, labels=labels), session, accuracy) == ()
+
+
+def test_images_of_one_class_do_not_hide_another_scale(tmp_path: Path) -> None:
+    assumed = case_of(normalized_network(tmp_path / "m.onnx", 2.0), tmp_path)
+    assert assumed.labels is not None
+    chosen = np.flatnonzero(assumed.labels == assumed.labels[0])
+    one_class = replace(assumed, labels=assumed.labels[chosen], pixels=assumed.pixels[chosen])
+    session = ReferenceSession(assumed.file_graph, threads=1)
+    assert any("--scale byte" in warning for warning in scale_warnings(one_class, session, 1.0))
 
 
 def test_seeds_differ_by_purpose_image_and_level_and_repeat() -> None:

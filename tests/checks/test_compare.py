@@ -128,6 +128,7 @@ def test_normalization_layers_are_reported_for_the_models_that_have_them(tmp_pat
     text = text_of(comparison_parts, found)
     assert "2 lrn.onnx" in text
     assert "5 common images" in text
+    assert "nearest adversarial example, its correct images" in text
     assert "Normalization layers" in text
 
 

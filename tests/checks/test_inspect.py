@@ -11,6 +11,8 @@ from models import mlp, model, node, residual, weights, write
 from onnx import TensorProto
 
 from nmcheck.affine import AffineMap
+from nmcheck.checks.bounds_options import BoundsOptions
+from nmcheck.checks.bounds_report import bounds
 from nmcheck.checks.cut import choose_cut
 from nmcheck.checks.inspect import inspect
 from nmcheck.errors import ModelError, UnsupportedError, UsageError
@@ -103,6 +105,56 @@ def test_attention_has_moments_and_its_bounds_are_refused_by_name(normalized, tm
     assert all(entry.reason in found.reasons for entry in found.operators if entry.reason)
     assert ("LayerNormalization" in {entry.kind for entry in found.normalization}) == normalized
     assert [entry.node for entry in found.cuts] == ["relu"]
+
+
+def gated(*others: onnx.NodeProto) -> onnx.ModelProto:
+    """A product of two activations, which has lines and no Lipschitz constant; then other nodes, from h to r."""
+    nodes = [
+        node("Gemm", ("x", "W"), ("a",)),
+        node("Tanh", ("a",), ("s",)),
+        node("Mul", ("a", "s"), ("h",), name="gate"),
+        *others,
+        node("Gemm", ("r" if others else "h", "V")),
+    ]
+    return model(nodes, (1, 4), {"W": weights(4, 5), "V": weights(1 if others else 5, 3)})
+
+
+def test_a_network_that_only_relaxation_certifies_has_bounds_and_a_note(tmp_path):
+    path = write(gated(), tmp_path)
+    found = checked(path)
+    assert possible(found) == (True, True, True)
+    assert found.reasons == ()
+    (note,) = [note for note in found.notes if "by linear relaxation only" in note]
+    assert "gate (Mul)" in note
+    np.savez(tmp_path / "x.npz", x=weights(2, 4))
+    report = bounds(BoundsOptions(path, str(tmp_path / "x.npz"), value_range=(-9.0, 9.0), attacks=(), method="crown"))
+    assert report.bounds is not None
+    assert all(one.lower is not None and one.lower > 0 for one in report.bounds[0].per_sample)
+
+
+def test_a_network_that_only_constants_certify_says_so(tmp_path):
+    norm = node("ReduceL2", ("z",), ("r",), name="norm", axes=[1], keepdims=1)
+    nodes = [node("Gemm", ("x", "W"), ("z",)), norm, node("Gemm", ("r", "V"))]
+    found = checked(write(model(nodes, (1, 4), {"W": weights(4, 5), "V": weights(1, 3)}), tmp_path))
+    assert possible(found) == (True, True, True)
+    (note,) = [note for note in found.notes if "by Lipschitz constants only" in note]
+    assert "norm (ReduceL2)" in note
+
+
+def test_what_no_single_method_passes_has_no_bounds(tmp_path):
+    norm = node("ReduceL2", ("h",), ("r",), name="norm", axes=[1], keepdims=1)
+    path = write(gated(norm), tmp_path)
+    found = checked(path)
+    assert possible(found) == (True, True, False)
+    assert all(entry.bounds for entry in found.operators)
+    (reason,) = found.reasons
+    assert reason.startswith("bounds: no method passes all nodes")
+    assert reason.index("gate (Mul)") < reason.index("norm (ReduceL2)")
+    np.savez(tmp_path / "x.npz", x=weights(2, 4))
+    asked = BoundsOptions(path, str(tmp_path / "x.npz"), value_range=(-9.0, 9.0), attacks=(), method="auto")
+    report = bounds(asked)
+    assert report.bounds is not None
+    assert all(one.lower is None for one in report.bounds[0].per_sample)
 
 
 def test_a_softmax_behind_the_logits_is_in_nobodys_way(tmp_path):

@@ -10,7 +10,7 @@ from models import mlp, write
 from nmcheck.cli.app import run
 from nmcheck.cli.output import check_folder
 from nmcheck.cli.session import Session
-from nmcheck.errors import OutputError
+from nmcheck.errors import DataError, OutputError
 
 OPTIONS = ["--save-adversarial", "--vnnlib"]
 SEALED = Path("/proc/self")
@@ -58,6 +58,39 @@ def test_both_folders_are_made_and_left_empty(tmp_path: Path) -> None:
     code, ran = bounds("--save-adversarial", str(found), "--vnnlib", str(left), "--quiet")
     assert (code, len(ran)) == (0, 1)
     assert list(found.iterdir()) == list(left.iterdir()) == []
+
+
+@pytest.mark.parametrize(("failure", "code"), [(KeyboardInterrupt(), 130), (DataError("no."), 3), (ValueError(), 4)])
+def test_a_run_that_fails_takes_its_empty_folders_away(tmp_path: Path, failure: BaseException, code: int) -> None:
+    def analysis(options: Any, progress: Any) -> Any:
+        assert (tmp_path / "new" / "left").is_dir()
+        (tmp_path / "old" / "kept").mkdir()
+        raise failure
+
+    (tmp_path / "old").mkdir()
+    (tmp_path / "empty").mkdir()
+    for found, left in (("empty", "new/left"), ("old/found", "new/left")):
+        words = ["--norm", "inf", "--save-adversarial", str(tmp_path / found), "--vnnlib", str(tmp_path / left), "-q"]
+        assert run(["bounds", "m.onnx", "--data", "mnist", *words], Session(bounds=analysis)) == code
+        # What was there stays, empty or not, and so does what something else put in the way.
+        assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "kept", "old"]
+        (tmp_path / "old" / "kept").rmdir()
+
+
+def test_a_folder_with_something_in_it_is_left(tmp_path: Path) -> None:
+    def analysis(options: Any, progress: Any) -> Any:
+        (tmp_path / "new" / "found" / "one.npz").touch()
+        raise KeyboardInterrupt
+
+    words = ["--save-adversarial", str(tmp_path / "new" / "found"), "-q"]
+    assert run(["bounds", "m.onnx", "--data", "mnist", *words], Session(bounds=analysis)) == 130
+    assert (tmp_path / "new" / "found" / "one.npz").exists()
+
+
+def test_a_second_folder_in_the_way_takes_the_first_away(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert bounds("--save-adversarial", str(tmp_path / "new"), "--vnnlib", str(tmp_path / "file")) == (3, [])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_wrong_options_make_no_folder(tmp_path: Path) -> None:

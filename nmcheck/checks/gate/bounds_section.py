@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from nmcheck.checks.attacks import NO_CORRECT
 from nmcheck.checks.bounds import bounds_entry, radius_entry, timed_bounds
 from nmcheck.checks.case import Case
 from nmcheck.checks.gate.evidence import Bracket, Uppers
@@ -54,14 +55,16 @@ def _radius(case: Case, found: Bracket) -> RadiusEntry:
 
 def _attack(case: Case, found: Uppers) -> AttackEntry:
     correct = case.correct.cpu().numpy()
+    count = int(correct.sum())
     distances = [d for d, right in zip(found.distances, correct, strict=True) if right and d is not None]
-    reason = None if distances else "the attack found no adversarial example"
+    reason = None if distances else "the attack found no adversarial example" if count else NO_CORRECT
     return AttackEntry(
         mean=float(np.mean(distances)) if distances else None,
         mean_reason=reason,
         median=float(np.median(distances)) if distances else None,
         median_reason=reason,
-        success_rate=len(distances) / max(1, int(correct.sum())),
+        success_rate=len(distances) / count if count else None,
+        success_rate_reason=None if count else NO_CORRECT,
         seconds_per_sample=None,
         seconds_per_sample_reason=NO_TIMES,
     )
