@@ -11,7 +11,8 @@ from bounds.relaxation.curved_networks import NETWORKS, combinations, layer_of
 from bounds.relaxation.zoo import image
 from torch import Tensor
 
-from nmcheck.bounds.relaxation.curved import CurvedLayer, Quadratics
+from nmcheck.bounds.relaxation.curved import Bent, CurvedLayer
+from nmcheck.bounds.relaxation.quadratics import Quadratics
 from nmcheck.bounds.relaxation.region import Region
 from nmcheck.bounds.relaxation.relaxation import Descent, Relaxed
 
@@ -112,19 +113,20 @@ def test_the_reach_is_that_of_the_matrix_or_less(epsilon: float, scale: float) -
 def test_the_numbers_are_those_of_a_function_below_every_point(monkeypatch: pytest.MonkeyPatch) -> None:
     """value + g.d - d'Pd, with P and g from a dense Jacobian, is below its combination at every d of the ball."""
     seen: dict[str, Tensor] = {}
-    right = CurvedLayer._by_gram
+    right = CurvedLayer._bent
 
-    def spied(self: CurvedLayer, relaxed: Relaxed, bent: Descent, owner: Tensor, *curves: Tensor) -> Quadratics:
-        seen.update(a=bent.coefficients[self._before].flatten(1), counts=curves[0], c=curves[1])
-        return right(self, relaxed, bent, owner, *curves)
+    def spied(self: CurvedLayer, relaxed: Relaxed, behind: Descent, before: Descent, owner: Tensor) -> Bent:
+        bent = right(self, relaxed, behind, before, owner)
+        seen.update(a=bent.reached.coefficients[self._before].flatten(1), counts=bent.counts, c=bent.c)
+        return bent
 
-    monkeypatch.setattr(CurvedLayer, "_by_gram", spied)
+    monkeypatch.setattr(CurvedLayer, "_bent", spied)
     for name in ("perceptron", "relu-and-pool", "pool-overlapping", "min-channels", "scaled-input"):
         graph = NETWORKS[name](5)
         network, layer = layer_of(graph)
         program, pick = double(graph), torch.Generator().manual_seed(9)
         region = Region(image(graph, 6, 2), torch.tensor([0.2, 0.7], dtype=torch.float64), 2.0)
-        relaxed = network.relax(region, tighten=True, lowest=layer.lowest)
+        relaxed = network.relax(region, tighten=True, then=layer.lowest)
         seeds, owner = combinations(2, network.classes, pick)
         found = layer.bounds(relaxed, graph.logits, seeds, owner)
         before = program.function(graph.input, layer._before)

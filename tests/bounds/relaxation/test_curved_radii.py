@@ -16,11 +16,13 @@ from bounds.relaxation.zoo import image, relaxation_of
 from torch import Tensor
 
 from nmcheck.bounds.relaxation import relaxation as relaxation_module
+from nmcheck.bounds.relaxation import tightening
 from nmcheck.bounds.relaxation.curved import CurvedLayer
+from nmcheck.bounds.relaxation.interval import Interval
 from nmcheck.bounds.relaxation.quadratic import QuadraticLayer
 from nmcheck.bounds.relaxation.radius import Images, RelaxedRadii
 from nmcheck.bounds.relaxation.region import Region
-from nmcheck.bounds.relaxation.relaxation import Relaxation, Relaxed
+from nmcheck.bounds.relaxation.relaxation import Relaxed
 from nmcheck.graph.ir import Graph
 
 WORTH = 0.97
@@ -128,22 +130,22 @@ def _ball(graph: Graph) -> Region:
 def test_a_radius_does_not_depend_on_the_other_images(worth: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a few elements tried first, and the others only of those images where that pays."""
     graph = NETWORKS["perceptron"](17)
-    monkeypatch.setattr(relaxation_module, "_PROBED", 2)
-    monkeypatch.setattr(relaxation_module, "_MANY_MORE", 1)
-    monkeypatch.setattr(relaxation_module, "_WORTH", {"both": WORTH, "never": 0.0, "always": 1.0}[worth])
+    monkeypatch.setattr(tightening, "_PROBED", 2)
+    monkeypatch.setattr(tightening, "_MANY_MORE", 1)
+    monkeypatch.setattr(tightening, "_WORTH", {"both": WORTH, "never": 0.0, "always": 1.0}[worth])
     outcomes: set[str] = set()
     mixed = 0
-    right = relaxation_module.Relaxation._tighten_elements
+    right = tightening.tightened
 
-    def spied(self: Relaxation, found: Relaxed, name: str, todo: Tensor, lowest: object, *, probe: bool) -> None:
+    def spied(interval: Interval, todo: Tensor, least: tightening.Least, rows: int, *, probe: bool) -> Interval:
         asked = torch.zeros(len(todo), dtype=torch.long)
 
-        def counted(relaxed: Relaxed, value: str, seeds: Tensor, owner: Tensor) -> Tensor:
+        def counted(seeds: Tensor, owner: Tensor) -> Tensor:
             asked.add_(torch.bincount(owner, minlength=len(asked)) // 2)
-            return lowest(relaxed, value, seeds, owner)  # pyright: ignore[reportCallIssue]
+            return least(seeds, owner)
 
         nonlocal mixed
-        right(self, found, name, todo, counted, probe=probe)
+        found = right(interval, todo, counted, rows, probe=probe)
         marked = todo.sum(dim=1)
         tried = marked > 2
         if probe:
@@ -152,8 +154,9 @@ def test_a_radius_does_not_depend_on_the_other_images(worth: str, monkeypatch: p
             these = {"left" if one == 2 else "went on" for one in asked[tried].tolist()}
             mixed += len(these) > 1
             outcomes.update(these)
+        return found
 
-    monkeypatch.setattr(relaxation_module.Relaxation, "_tighten_elements", spied)
+    monkeypatch.setattr(relaxation_module, "tightened", spied)
     x = image(graph, 6, 5 if worth == "both" else 2)
     together = radii_of(graph, x)
     assert outcomes == {"both": {"left", "went on"}, "never": {"left"}, "always": {"went on"}}[worth]
