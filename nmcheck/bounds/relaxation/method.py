@@ -49,13 +49,14 @@ def choose(asked: str, graph: Graph, refusal: str | None, budget: int) -> Choice
         return Choice("lipschitz", f"Method lipschitz, because linear relaxation does not apply: {refusal}")
     operations = operation_count(graph)
     rows = budget // (_FLOAT64 * _COPIES * max(map(math.prod, graph.shapes.values())))
-    count = f"{operations:.1e} operations a test and image"
+    count = f"{operations:.1e} operations a test and image" if operations else "nothing to go back from"
     if operations > MOST_OPERATIONS:
         return Choice("crown-ibp", f"Method crown-ibp: crown would take {count}, more than {MOST_OPERATIONS:.0e}.")
     if rows < _LEAST_ROWS:
         size = f"{budget / 2**20:,.0f} MiB"
         return Choice("crown-ibp", f"Method crown-ibp: for crown, values are too large for a budget of {size}.")
-    return Choice("crown", f"Method crown: {count}, fewer than {MOST_OPERATIONS:.0e}.")
+    limit = f", fewer than {MOST_OPERATIONS:.0e}" if operations else ""
+    return Choice("crown", f"Method crown: {count}{limit}.")
 
 
 def operation_count(graph: Graph) -> int:
