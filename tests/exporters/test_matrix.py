@@ -46,7 +46,7 @@ class Verdict:
     Attributes:
         cuts: numbers of cuts and skips.
         moments: whether they can be computed.
-        unbounded: operators without a certified constant; where there are none, bounds can be computed.
+        unbounded: operators that neither method certifies; where there are none, bounds can be computed.
         either: groups of operators of which a file has one or the other, as the exporter chooses.
     """
 
@@ -63,7 +63,7 @@ VERDICTS = {
     "lrn_alexnet": Verdict((3, 0)),
     "resnet": Verdict((3, 2)),
     "mobilenet_v2": Verdict((0, 5)),
-    "efficientnet": Verdict((0, 0), unbounded=frozenset({"Mul"})),  # the gate times what it weights
+    "efficientnet": Verdict((0, 0)),  # the gate times what it weights: linear relaxation has planes for that
     "densenet": Verdict((1, 2)),
     "group_norm": Verdict((2, 0), either=frozenset({"GroupNormalization", "InstanceNormalization"})),
     "vit_by_hand": Verdict((0, 0), unbounded=ATTENTION),
