@@ -83,12 +83,11 @@ class CurvedLayer:
     @classmethod
     def of(cls, relaxation: Relaxation) -> CurvedLayer | None:
         """The layer of a network, or None where there is none of this kind."""
-        position = next((place for place, step in enumerate(relaxation.steps) if not step.affine), None)
-        if position is None:
+        position = relaxation.first_curve()
+        if position is None or len(relaxation.steps[position].inputs) != 1:
             return None
-        step = relaxation.steps[position]
-        selection = _selection(step, relaxation) if len(step.inputs) == 1 else None
-        if selection is None or step.inputs[0] not in relaxation.affine or not relaxation.separates(position):
+        selection = _selection(relaxation.steps[position], relaxation)
+        if selection is None:
             return None
         layer = cls(relaxation, position, selection)
         return layer if 0 < layer._constant < math.inf else None

@@ -67,20 +67,15 @@ class QuadraticLayer:
     @classmethod
     def of(cls, relaxation: Relaxation) -> QuadraticLayer | None:
         """The layer of a network, or None where there is none of this kind."""
-        position = next((place for place, step in enumerate(relaxation.steps) if not step.affine), None)
+        position = relaxation.first_curve()
         if position is None:
             return None
         step = relaxation.steps[position]
-        if not isinstance(step, PreparedElementwise) or step.inputs[0] not in relaxation.affine:
+        if not isinstance(step, PreparedElementwise):
             return None
         shape = relaxation.network.shapes[step.inputs[0]]
         units, inputs = math.prod(shape), math.prod(relaxation.network.shapes[relaxation.network.input])
-        if (
-            units > MOST_UNITS
-            or _FLOAT64 * units * inputs > relaxation.budget
-            or not step.is_relu(shape)
-            or not relaxation.separates(position)
-        ):
+        if units > MOST_UNITS or _FLOAT64 * units * inputs > relaxation.budget or not step.is_relu(shape):
             return None
         return cls(relaxation, position)
 

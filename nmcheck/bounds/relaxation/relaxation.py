@@ -247,7 +247,14 @@ class Relaxation:
         unit = Region(torch.zeros((1, *shape), dtype=torch.float64), torch.ones(1, dtype=torch.float64), 2.0)
         return self._reach.radius(value, unit, {}).item()
 
-    def separates(self, position: int) -> bool:
+    def first_curve(self) -> int | None:
+        """Position of the first step that is not affine, if it reads affine values and everything goes through it."""
+        position = next((place for place, step in enumerate(self.steps) if not step.affine), None)
+        if position is None or not all(name in self.affine for name in self.steps[position].inputs):
+            return None
+        return position if self._separates(position) else None
+
+    def _separates(self, position: int) -> bool:
         """Whether everything that comes from the input to the logits goes through one step."""
         moved = {self.network.input}
         for place, step in enumerate(self.steps):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -20,13 +21,35 @@ POINTS, DESCENTS = 12, 5
 INPUTS, UNITS = 12, 30
 
 
-def perceptron(seed: int, op: str = "Relu", layers: int = 2) -> Graph:
+def perceptron(seed: int, op: str = "Relu", layers: int = 2, units: int = UNITS) -> Graph:
     builder = Builder((1, INPUTS))
     value, size = "x", INPUTS
     for layer in range(layers):
-        value = builder.dense(value, weights(seed + layer, UNITS, size), 0.05 * weights(seed + 9, UNITS))
-        value, size = builder.node(op, value, (1, UNITS)), UNITS
+        value = builder.dense(value, weights(seed + layer, units, size), 0.05 * weights(seed + 9, units))
+        value, size = builder.node(op, value, (1, units)), units
     return builder.graph(builder.dense(value, weights(seed + 5, 5, size), 0.05 * weights(seed + 8, 5)))
+
+
+def cancelling(power: int) -> tuple[Graph, float]:
+    """relu(K w.x + 2) + relu(v.x - K w.x + 2) against 3 with K = 1.1 2^power, and the norm of a change of the class.
+
+    Along v, at right angles to w, the margin at zero is 1 + v.x; that the change alters the class is seen in rational
+    numbers.
+    """
+    pick = np.random.default_rng(195)
+    w = pick.uniform(0.3, 1, 8).astype(np.float32).astype(np.float64)
+    v = pick.choice([-1.0, 1.0], 8)
+    steep = float(np.float32(1.1 * 2.0**power))
+    builder = Builder((1, 8))
+    mixed = builder.dense("x", np.stack([w, v]), None)
+    hidden = builder.relu(builder.dense(mixed, np.array([[steep, 0.0], [-steep, 1.0]]), np.array([2.0, 2.0])))
+    graph = builder.graph(builder.dense(hidden, np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([-3.0, 0.0])))
+    across = v - w * (w @ v) / (w @ w)
+    change = -across * (1 + 1e-7) / (across @ v)
+    exact = [sum(Fraction(a) * Fraction(b) for a, b in zip(row, change, strict=True)) for row in (w, v)]
+    first = Fraction(steep) * exact[0]
+    assert max(first + 2, 0) + max(exact[1] - first + 2, 0) < 3
+    return graph, float(np.linalg.norm(change))
 
 
 def windows(seed: int, size: int, stride: int, pad: int, *, relu: bool) -> Graph:

@@ -1,13 +1,14 @@
 """Quadratic bounds of a first layer of ReLUs."""
 
 import math
-from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 from bounds.attack import adversarial_norm
 from bounds.networks import Builder, double, weights
+from bounds.relaxation import curved_networks
+from bounds.relaxation.curved_networks import INPUTS, cancelling
 from bounds.relaxation.zoo import image, relaxation_of
 
 from nmcheck.bounds.relaxation.quadratic import QuadraticLayer, parabola_height
@@ -15,16 +16,9 @@ from nmcheck.bounds.relaxation.radius import Images, RelaxedRadii, margins
 from nmcheck.bounds.relaxation.region import Region
 from nmcheck.graph.ir import Graph
 
-INPUTS, UNITS = 12, 40
-
 
 def perceptron(seed: int, op: str = "Relu", layers: int = 2) -> Graph:
-    builder = Builder((1, INPUTS))
-    value, size = "x", INPUTS
-    for layer in range(layers):
-        value = builder.dense(value, weights(seed + layer, UNITS, size), 0.05 * weights(seed + 9, UNITS))
-        value, size = builder.node(op, value, (1, UNITS)), UNITS
-    return builder.graph(builder.dense(value, weights(seed + 5, 5, size), 0.05 * weights(seed + 8, 5)))
+    return curved_networks.perceptron(seed, op, layers, units=40)
 
 
 def attacked(graph: Graph, x: torch.Tensor) -> torch.Tensor:
@@ -139,25 +133,11 @@ def test_linf_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rows_that_cancel_each_other_leave_no_radius_beyond_a_change_of_the_class() -> None:
-    """relu(K w.x + 2) + relu(v.x - K w.x + 2) against 3: along v, at right angles to w, the margin is 1 + v.x."""
-    pick = np.random.default_rng(195)
-    w = pick.uniform(0.3, 1, 8).astype(np.float32).astype(np.float64)
-    v = pick.choice([-1.0, 1.0], 8)
-    steep = float(np.float32(1.1 * 2.0**24))
-    builder = Builder((1, 8))
-    mixed = builder.dense("x", np.stack([w, v]), None)
-    hidden = builder.relu(builder.dense(mixed, np.array([[steep, 0.0], [-steep, 1.0]]), np.array([2.0, 2.0])))
-    graph = builder.graph(builder.dense(hidden, np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([-3.0, 0.0])))
-    across = v - w * (w @ v) / (w @ w)
-    change = -across * (1 + 1e-7) / (across @ v)
-    exact = [sum(Fraction(a) * Fraction(b) for a, b in zip(row, change, strict=True)) for row in (w, v)]
-    first = Fraction(steep) * exact[0]
-    assert max(first + 2, 0) + max(exact[1] - first + 2, 0) < 3
+    graph, norm = cancelling(24)
     relaxation, program = relaxation_of(graph)
     x = torch.zeros(1, 1, 8, dtype=torch.float64)
     images = Images(x, program(x), 2.0)
     radii = RelaxedRadii(relaxation, tighten=True)
-    norm = float(np.linalg.norm(change))
     for share in (0.5, 0.8, 0.95, 1.0, 1.02, 1.1):
         epsilon = torch.tensor([share * norm], dtype=torch.float64)
         reach = radii.reach(images, epsilon, torch.tensor([0])).amin()
