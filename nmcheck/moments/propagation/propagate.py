@@ -97,7 +97,6 @@ def propagate(
         variance_error=0.5 * torch.hypot(first.variance_error, second.variance_error),
         gains={node: 0.5 * (gain + second.gains[node]) for node, gain in first.gains.items()},
         quadrature_error=largest((first.quadrature_error, second.quadrature_error)),
-        surrogate=None,
     )
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
-
-from nmcheck.moments.propagation.surrogate import Surrogate
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,6 @@ class Propagated:
             for the elementwise steps, whose variances the propagation needs anyway.
         quadrature_error: the largest error of any unit's mean by quadrature (``quadrature``), in units of that unit's
             own standard deviation; None where nothing was integrated so.
-        surrogate: the network's response with known mean; None for random directions, by which no mean is known.
     """
 
     mean: Float[Tensor, " d"]
@@ -45,7 +42,6 @@ class Propagated:
     variance_error: Float[Tensor, " d"] | None
     gains: dict[str, float]
     quadrature_error: float | None
-    surrogate: Surrogate | None = field(repr=False)
 
 
 def largest(errors: Iterable[float | None]) -> float | None:
