@@ -34,6 +34,11 @@ MAX_ELEMENTS = 2**25
 _VIEWS = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 """Operators that copy nothing where the operand is a constant; what they do copy counts afterwards."""
 
+_CEILED = ("AveragePool", "LpPool", "MaxPool")
+_WITHOUT_EMPTY_WINDOWS = 22
+"""From this operator set on, ONNX's inference leaves out windows that start in the padding behind the input, which
+``ceil_mode`` would add. Exporters and onnxruntime never had them, whatever the file's operator set."""
+
 StaticOperands = dict[str, np.ndarray]
 Adaptation = Callable[[NodeProto, StaticOperands], StaticOperands]
 """May give a node other static operands than the file does: (node, operands) -> operands that replace the file's."""
@@ -246,6 +251,8 @@ def _add_live(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, in
 def _inferred(node: NodeProto, found: Trace, opsets: Mapping[str, int]) -> dict[str, tuple[int, tuple[int, ...]]]:
     """Types and shapes as far as ONNX's inference knows them completely."""
     domain = "" if node.domain in ONNX_DOMAINS else node.domain
+    if domain == "" and node.op_type in _CEILED:
+        opsets = {**opsets, "": max(opsets[""], _WITHOUT_EMPTY_WINDOWS)}
     schema = onnx.defs.get_schema(node.op_type, opsets[domain], domain)
     types, data = {}, {}
     for name in filter(None, node.input):
