@@ -42,9 +42,9 @@ def _letters(found: Comparison) -> list[str]:
     return [f"model {position}" for position, _ in enumerate(found.models, start=1)]
 
 
-def _names(found: Comparison) -> list[str]:
+def _names(found: Comparison) -> list[Text]:
     names = [PurePath(one.model.path).name for one in found.models]
-    return [f"{position} {name}" for position, name in enumerate(names, start=1)]
+    return [Text(f"{position} {name}") for position, name in enumerate(names, start=1)]
 
 
 def _rows(found: Comparison) -> list[tuple[str, list[str]]]:

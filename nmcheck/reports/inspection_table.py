@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.text import Text
 
 from nmcheck.counting import counted
@@ -84,8 +83,8 @@ def _operators(found: Inspection) -> list[RenderableType]:
     table = new_table("Operators", "operator", "nodes", "execute", "moments", "bounds")
     for entry in found.operators:
         name = f"{entry.domain}.{entry.op}" if entry.domain else entry.op
-        marks = (_mark(possible) for possible in (entry.execute, entry.moments, entry.bounds))
-        table.add_row(escape(name), f"{entry.count:,}", *marks)
+        marks = (_yes_or_no(possible) for possible in (entry.execute, entry.moments, entry.bounds))
+        table.add_row(name, f"{entry.count:,}", *marks)
     if not found.operators:
         return [paragraph("Operators: none; the output does not depend on the input.")]
     return [settle(table, 0)]
@@ -113,7 +112,7 @@ def _cuts(entries: tuple[CutEntry, ...]) -> list[RenderableType]:
     for entry in shown:
         mark = "" if entry.within_budget else f"{TOO_LARGE} "
         row = (f"{entry.p:,}", f"{entry.n:,}", f"{entry.d:,}", mark + memory(entry.dense_bytes))
-        table.add_row(escape(entry.node), entry.op, entry.kind, *row)
+        table.add_row(entry.node, entry.op, entry.kind, *row)
     parts: list[RenderableType] = [settle(table, 0), ""]
     if len(shown) < len(entries):
         left = counted(len(entries) - len(shown), "skip")
@@ -144,10 +143,6 @@ def _shown(entries: tuple[CutEntry, ...]) -> list[CutEntry]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) if shape else "a single number"
-
-
-def _mark(possible: bool) -> str:
-    return "[green]yes[/green]" if possible else "[red]no[/red]"
 
 
 def _yes_or_no(possible: bool) -> Text:
