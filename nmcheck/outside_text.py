@@ -12,6 +12,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import reprlib
 import unicodedata
 
 LONGEST_WORD = 400
@@ -44,6 +45,11 @@ def visible(text: str, longest: int = LONGEST_TEXT) -> str:
         _shortened(word, 60, 60) if len(word) > LONGEST_WORD else word for word in _BREAKS.sub(" ", text).split(" ")
     )
     return "".join(letter if letter.isprintable() else _escape(letter) for letter in " ".join(words))
+
+
+def brief(value: object) -> str:
+    """A value read from a file, as Python writes it, however large or deeply nested it is."""
+    return _BRIEF.repr(value)
 
 
 def message(text: str) -> str:
@@ -109,6 +115,19 @@ def json_text(document: object, indent: int | None = 2) -> str:
     whole = _SURROGATES.sub(lambda found: f"\\\\{found[1]}" if found[1] else found[0], text)
     # A log is read for commands in JSON too, and a terminal obeys DEL; other control characters are escaped by now.
     return whole.replace("##", r"#\u0023").replace("\x7f", r"\u007f")
+
+
+class _Brief(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxlong, self.maxother = 3, 60, 40, 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to write numbers of more than 4,300 digits.
+        return f"a number of {x.bit_length()} bits" if x.bit_length() > 1000 else super().repr_int(x, level)
+
+
+_BRIEF = _Brief()
 
 
 def _escape(letter: str) -> str:

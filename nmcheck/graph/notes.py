@@ -22,6 +22,7 @@ from nmcheck.graph.expansion import check_expansion
 from nmcheck.graph.fingerprint import NOTE_KEYS
 from nmcheck.graph.naming import NodeNames, unique_names
 from nmcheck.graph.wire import parse_model
+from nmcheck.outside_text import visible
 from nmcheck.results.overlay import Overlay
 
 NOTES_IR = 10
@@ -242,6 +243,6 @@ def _write_notes(graph: GraphProto, notes: Sequence[NodeNotes]) -> dict[str, str
         found[note.node] = node.name
         kept = [(entry.key, entry.value) for entry in node.metadata_props if not entry.key.startswith(NOTE_KEYS)]
         del node.metadata_props[:]
-        for key, text in (*note.entries, *kept):
+        for key, text in (*((visible(key), visible(text)) for key, text in note.entries), *kept):
             node.metadata_props.add(key=key, value=text)
     return found

@@ -6,7 +6,6 @@ have had the same policy. It is refused where a comparison would be between diff
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from nmcheck.checks.gate.baseline_values import RULES
 from nmcheck.checks.gate.claims import number
 from nmcheck.errors import UsageError
 from nmcheck.moments.confidence_sequence import anytime_interval
 from nmcheck.results import GateBaseline, GateCheck, Report, certified_radius
+from nmcheck.results.document import DocumentError, check_values, read_document
 from nmcheck.results.gate import Verdict
 
 RELATIVE = ("radius", "moment-tightness")
@@ -52,11 +53,14 @@ def read_baseline(path: Path, max_drop: float) -> Baseline:
         UsageError: it is no report of a version that nmcheck knows.
     """
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = read_document(path)
+        check_values(report, RULES)
     except OSError as error:
         raise UsageError(f"{path}: the baseline cannot be read ({error.strerror}); name a JSON report.") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: the baseline is not JSON ({error}); write one with nmcheck gate --json.") from error
+    except DocumentError as error:
+        raise UsageError(
+            f"{path}: the baseline cannot be used: {error}; write one with nmcheck gate --json."
+        ) from error
     named = isinstance(report, dict) and isinstance(report.get("model"), dict) and isinstance(report.get("data"), dict)
     if not named or report.get("schema_version") != 1 or "fingerprint" not in report["model"]:
         raise UsageError(
@@ -87,7 +91,7 @@ def compare(baseline: Baseline, checks: Sequence[GateCheck]) -> tuple[GateCheck,
     """
     try:
         return tuple(_compared(baseline, check) for check in checks if check.measured is not None)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise _refusal(baseline, f"is not whole ({type(error).__name__}: {error})") from error
 
 
