@@ -22,9 +22,11 @@ LONGEST_TEXT, LONGEST_MESSAGE = 20_000, 4_000
 _BREAKS = re.compile("[\t\n\r\v\f]+")
 _CI_COMMAND = re.compile(r"##(?=\w*\[)")
 """How a line, anywhere in it, commands Azure Pipelines, TeamCity (``##vso[...]``) and GitHub of old (``##[...]``)."""
-_MARKUP = re.compile(r"[\\`*_{}\[\]>#|~$]")
-_LINKED = re.compile(r"://|\bwww\.|@|#\d|\bgh-\d|:[\w+-]+:", re.IGNORECASE)
-"""Words that GitHub makes links, mentions or pictures of, without any markup in them."""
+_FIRST = re.compile(r"(?m)^((?:[ \t]|\x1b\[[\d;]*m)*):(?=:)")
+"""Colons that begin a line, behind blanks and our own colors."""
+_MARKUP = re.compile(r"[\\`*_{}\[\]>#|~]")
+_LINKED = re.compile(r"://|\bwww\.|@|#\d|\bgh-\d|:[\w+-]+:|\$", re.IGNORECASE)
+"""Words that GitHub makes links, mentions, pictures or formulas of, whatever backslashes stand in them."""
 _BLOCK = re.compile(r"^(?:([-+=])(?=[\s=-]|$)|(\d{1,9})([.)])(?=\s|$)|:(?=:))")
 """What at the beginning of a line is a list or a rule in Markdown, or a command to GitHub's log."""
 _SURROGATES = re.compile(r"\\\\|\\ud[89ab]..\\ud[c-f]..|\\(ud[89a-f]..)", re.IGNORECASE)
@@ -62,7 +64,7 @@ def drawn(text: str) -> str:
 
     GitHub obeys lines that begin with ``::``; where a table breaks a name, its rest may.
     """
-    return re.sub(r"(?m)^([ \t]*):(?=:)", r"\1\\x3a", _CI_COMMAND.sub(r"#\\x23", text))
+    return _FIRST.sub(r"\1\\x3a", _CI_COMMAND.sub(r"#\\x23", text))
 
 
 def markdown(text: str) -> str:

@@ -63,7 +63,7 @@ def bank_info_parts(info: BankInfo, width: int) -> list[RenderableType]:
             f"{', sparse head' if info.sparse_head else ''}",
         ),
     )
-    return [header(info.tool, [(key, Text(value)) for key, value in rows])]
+    return [header(info.tool, rows)]
 
 
 def bank_verification_parts(found: BankVerification, width: int) -> list[RenderableType]:
@@ -83,7 +83,7 @@ def bank_verification_parts(found: BankVerification, width: int) -> list[Rendera
         ("checksums", "all agree" if found.complete else "all agree, of what is there"),
         ("computed again", f"{again}: {same}"),
     )
-    return [header(found.tool, [(key, Text(value)) for key, value in rows])]
+    return [header(found.tool, rows)]
 
 
 def bank_use(use: BankUse) -> Text:

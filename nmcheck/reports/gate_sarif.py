@@ -9,7 +9,7 @@ from pathlib import PurePath, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from nmcheck.outside_text import json_text, sarif
+from nmcheck.outside_text import json_text, sarif, visible
 from nmcheck.reports.gate_table import gate_of, verdict_line
 from nmcheck.reports.gate_words import what_happened
 from nmcheck.results.gate import GateCheck
@@ -115,6 +115,11 @@ def _digest(text: str) -> str:
 
 def _location(path: str) -> dict[str, Any]:
     """The model as the user named it: relative to the folder nmcheck ran in, which in CI is the repository."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        # The name of no file here: the report is of another machine.
+        path = visible(path)
     named = PurePath(path)
     if named.is_absolute():
         return {"uri": named.as_uri()}

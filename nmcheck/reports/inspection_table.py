@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from nmcheck.counting import counted
-from nmcheck.reports.layout import header, new_table, notes, paragraph, settle
+from nmcheck.reports.layout import header, new_table, notes, paragraph, settle, styled
 from nmcheck.results.inspection import CutEntry, FoundNormalization, Inspection
 
 LONGEST = 40
@@ -25,7 +25,7 @@ def inspection_parts(found: Inspection, width: int) -> list[RenderableType]:
     """What an inspection shows; arguments as those of ``table.analysis_parts``."""
     del width
     parts: list[RenderableType] = [_header(found)]
-    parts += [Text(reason, style="yellow") for reason in found.reasons]
+    parts += [styled(reason, "yellow") for reason in found.reasons]
     parts += ["", *_operators(found), "", *_normalization(found.normalization), "", *_cuts(found.cuts)]
     return [*parts, *notes(found.notes)]
 
@@ -62,7 +62,7 @@ def _header(found: Inspection) -> RenderableType:
     verdict = [("execute", possible.execute), ("moments", possible.moments), ("bounds", possible.bounds)]
     return header(
         found.tool,
-        [*((key, Text(value)) for key, value in rows), *((key, _yes_or_no(value)) for key, value in verdict)],
+        [*rows, *((key, _yes_or_no(value)) for key, value in verdict)],
     )
 
 
@@ -100,7 +100,7 @@ def _normalization(entries: tuple[FoundNormalization, ...]) -> list[RenderableTy
     for (kind, recognized_from), nodes in groups.items():
         named = ", ".join(nodes[:NAMED]) + (f", ... {nodes[-1]}" if len(nodes) > NAMED else "")
         found_as = ", spelled out" if recognized_from == "pattern" else ""
-        lines.append(Text(f"Normalization: {len(nodes):,} {kind}{found_as} ({named})"))
+        lines.append(styled(f"Normalization: {len(nodes):,} {kind}{found_as} ({named})"))
     return lines
 
 

@@ -42,7 +42,7 @@ class PlainTable(Table):
     """
 
     def __init__(self, *, title: str | None = None, **style: Any) -> None:
-        super().__init__(title=None if title is None else Text(visible(title), style="bold"), **style)
+        super().__init__(title=None if title is None else styled(title, "bold"), **style)
 
     def add_column(self, header: RenderableType = "", *args: Any, **style: Any) -> None:
         """Add a column; arguments as those of rich's table."""
@@ -69,6 +69,11 @@ def plain(part: RenderableType, longest: int | None = None) -> RenderableType:
         assert isinstance(part, str), f"{type(part).__name__} is drawn past the filter of names"
         words, style = part, ""
     return Text(visible(words) if longest is None else visible(words, longest), style=style)
+
+
+def styled(text: str, style: str = "") -> Text:
+    """Words that may hold names from outside; rich's own ``Text`` would drop some of their letters in silence."""
+    return Text(visible(text), style=style)
 
 
 def text_of(
@@ -105,15 +110,15 @@ def draw(parts: Sequence[RenderableType], width: int, *, color: bool, encoding: 
     return drawn("\n".join(line.rstrip() for line in text.split("\n")))
 
 
-def header(tool: ToolEntry, rows: Iterable[tuple[str, Text]]) -> Panel:
+def header(tool: ToolEntry, rows: Iterable[tuple[str, str | Text]]) -> Panel:
     """The frame on top: what was looked at, a line a key."""
     grid = PlainTable.grid(padding=(0, 2))
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
     for key, value in rows:
         grid.add_row(key, value)
-    title = Text(visible(f"{tool.name} {tool.version}"))
-    return Panel(grid, title=title, title_align="left", box=box.ROUNDED, expand=False)
+    title = f"{tool.name} {tool.version}"
+    return Panel(grid, title=styled(title), title_align="left", box=box.ROUNDED, expand=False)
 
 
 def new_table(title: str, *columns: str | Text, names: int = 1) -> PlainTable:
@@ -161,12 +166,12 @@ def settle(table: PlainTable, *names: int) -> PlainTable:
 
 def paragraph(text: str) -> Text:
     """Explanations below a table."""
-    return Text(text, style="dim")
+    return styled(text, "dim")
 
 
 def warnings(texts: Iterable[str]) -> list[RenderableType]:
     """What the user should doubt."""
-    return [Text(f"Warning: {text}", style="yellow") for text in texts]
+    return [styled(f"Warning: {text}", "yellow") for text in texts]
 
 
 def notes(texts: Sequence[str]) -> list[RenderableType]:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from nmcheck.counting import counted
 from nmcheck.reports.bank_table import bank_use
-from nmcheck.reports.layout import PlainTable, new_table, paragraph, reasons, settle, widest
+from nmcheck.reports.layout import PlainTable, new_table, paragraph, reasons, settle, styled, widest
 from nmcheck.reports.numbers import level, significant, with_error, z_score
 from nmcheck.results.moments import ClassMoments, MomentEntry, OverallMoments
 
@@ -129,7 +129,7 @@ def flip_table(entries: tuple[MomentEntry, ...]) -> list[RenderableType]:
 
 def _beside(engines: list[MomentEntry], width: int, title: str) -> list[RenderableType]:
     """The engines' tables in one row if it fits, else below each other."""
-    heading = Text(title, style="bold cyan")
+    heading = styled(title, "bold cyan")
     row = PlainTable.grid(padding=(0, 4, 0, 0))
     row.add_row(*(_engine_table(entry, with_class=position == 0) for position, entry in enumerate(engines)))
     if widest(row) <= width:
