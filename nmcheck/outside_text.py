@@ -20,6 +20,7 @@ LONGEST_WORD = 400
 LONGEST_TEXT, LONGEST_MESSAGE = 20_000, 4_000
 """Letters of a text, and of a sentence on standard error, that are shown in full."""
 _BREAKS = re.compile("[\t\n\r\v\f]+")
+_UNUSUAL = re.compile("[^ -~]")
 _CI_COMMAND = re.compile(r"##(?=\w*\[)")
 """How a line, anywhere in it, commands Azure Pipelines, TeamCity (``##vso[...]``) and GitHub of old (``##[...]``)."""
 _FIRST = re.compile(r"(?m)^((?:[ \t]|\x1b\[[\d;]*m)*):(?=:)")
@@ -43,10 +44,9 @@ def visible(text: str, longest: int = LONGEST_TEXT) -> str:
         return text
     if len(text) > longest:
         text = _shortened(text, longest // 2, longest // 4)
-    words = (
-        _shortened(word, 60, 60) if len(word) > LONGEST_WORD else word for word in _BREAKS.sub(" ", text).split(" ")
-    )
-    return "".join(letter if letter.isprintable() else _escape(letter) for letter in " ".join(words))
+    words = _BREAKS.sub(" ", text).split(" ")
+    shown = " ".join([word if len(word) <= LONGEST_WORD else _shortened(word, 60, 60) for word in words])
+    return _UNUSUAL.sub(lambda found: found[0] if found[0].isprintable() else _escape(found[0]), shown)
 
 
 def brief(value: object) -> str:

@@ -13,7 +13,7 @@ from io import StringIO
 import numpy as np
 from jaxtyping import Float64
 
-from nmcheck.outside_text import visible
+from nmcheck.outside_text import message
 
 
 def robustness_property(
@@ -33,7 +33,7 @@ def robustness_property(
         comment: lines to put on top.
     """
     others = [name for name in range(classes) if name != label]
-    lines = [f"; {visible(line)}" for line in comment]
+    lines = [f"; {message(line)}" for line in comment]
     lines += [f"(declare-const X_{place} Real)" for place in range(len(low))]
     lines += [f"(declare-const Y_{place} Real)" for place in range(classes)]
     for place, (least, most) in enumerate(zip(low, high, strict=True)):

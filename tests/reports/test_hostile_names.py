@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -181,7 +182,10 @@ def texts(document):
     return document if isinstance(document, str) else ""
 
 
-GATE = made_up_gate.report(on_inconclusive="fail")
+GATE = replace(
+    made_up_gate.report(on_inconclusive="fail"), moments=None, moments_reason="m", bounds=None, bounds_reason="b",
+    flips=(), cut_errors=(), normalization=(),
+)  # fmt: skip
 HOSTILE_GATE = poisoned(GATE, skip=FIXED)
 
 
@@ -218,7 +222,9 @@ def test_the_gates_markdown():
 
 
 def test_the_picture_of_the_network():
-    benign, hostile = (overlay_of(one) for one in (made_up_report.report(), HOSTILE_GATE))
+    benign, hostile = (
+        overlay_of(one) for one in (made_up_report.report(), poisoned(made_up_report.report(), skip=FIXED))
+    )
     good, bad = layer_graph(benign), layer_graph(hostile)
     check_visible(bad)
     ET.fromstring(bad)
