@@ -81,7 +81,12 @@ def check_values(document: object, rules: Mapping[str, Rule]) -> None:
         for where, value in _found(document, "", path.split(".")):
             wanted = rule(value)
             if wanted is not None:
-                raise DocumentError(f"{where} is {_brief(value)}, not {wanted}")
+                raise wrong_value(where, value, wanted)
+
+
+def wrong_value(where: str, value: object, wanted: str) -> DocumentError:
+    """What is wrong with a value that is not what it must be."""
+    return DocumentError(f"{where} is {_brief(value)}, not {wanted}")
 
 
 def number(least: int | float = -math.inf, most: int | float = math.inf, *, whole: bool = False) -> Rule:
@@ -116,12 +121,12 @@ def _found(value: object, where: str, parts: list[str]) -> Iterator[tuple[str, o
         yield where, value
         return
     if not isinstance(value, Mapping):
-        raise DocumentError(f"{where or 'it'} is {_brief(value)}, not an object")
+        raise wrong_value(where or "it", value, "an object")
     name = parts[0].removesuffix("[]").removesuffix("{}")
     inner, here = value.get(name), f"{where}.{name}".lstrip(".")
     if parts[0].endswith("{}") and inner is not None:
         if not isinstance(inner, Mapping):
-            raise DocumentError(f"{here} is {_brief(inner)}, not an object")
+            raise wrong_value(here, inner, "an object")
         for key, member in inner.items():
             yield from _found(member, f"{here}.{key}", parts[1:])
         return
@@ -129,7 +134,7 @@ def _found(value: object, where: str, parts: list[str]) -> Iterator[tuple[str, o
         yield from _found(inner, here, parts[1:])
         return
     if inner is not None and not isinstance(inner, list):
-        raise DocumentError(f"{here} is {_brief(inner)}, not a list")
+        raise wrong_value(here, inner, "a list")
     for position, member in enumerate(inner or ()):
         yield from _found(member, f"{here}[{position}]", parts[1:])
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from nmcheck.checks.gate.baseline_values import RULES
+from nmcheck.checks.gate.baseline_values import check_baseline
 from nmcheck.checks.gate.claims import number
 from nmcheck.errors import UsageError
 from nmcheck.moments.confidence_sequence import anytime_interval
 from nmcheck.results import GateBaseline, GateCheck, Report, certified_radius
-from nmcheck.results.document import DocumentError, check_values, read_document
+from nmcheck.results.document import DocumentError, read_document
 from nmcheck.results.gate import Verdict
 
 RELATIVE = ("radius", "moment-tightness")
@@ -54,18 +54,19 @@ def read_baseline(path: Path, max_drop: float) -> Baseline:
     """
     try:
         report = read_document(path)
-        check_values(report, RULES)
     except OSError as error:
         raise UsageError(f"{path}: the baseline cannot be read ({error.strerror}); name a JSON report.") from error
     except DocumentError as error:
-        raise UsageError(
-            f"{path}: the baseline cannot be used: {error}; write one with nmcheck gate --json."
-        ) from error
+        raise _unusable(path, error) from error
     named = isinstance(report, dict) and isinstance(report.get("model"), dict) and isinstance(report.get("data"), dict)
     if not named or report.get("schema_version") != 1 or "fingerprint" not in report["model"]:
         raise UsageError(
             f"{path}: the baseline is no nmcheck report of schema_version 1; write one with nmcheck gate --json."
         )
+    try:
+        check_baseline(report)
+    except DocumentError as error:
+        raise _unusable(path, error) from error
     return Baseline(path, report, max_drop)
 
 
@@ -245,6 +246,10 @@ def _same(baseline: Baseline, what: str, old: object, new: object) -> None:
 
 def _refusal(baseline: Baseline, why: str) -> UsageError:
     return UsageError(f"{baseline.path}: the baseline {why}; measure a baseline with the same data and policy.")
+
+
+def _unusable(path: Path, error: DocumentError) -> UsageError:
+    return UsageError(f"{path}: the baseline cannot be used: {error}; write one with nmcheck gate --json.")
 
 
 def _short(value: object) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from nmcheck.results.document import Rule, flag, number, text
+from nmcheck.results.document import Rule, check_values, flag, number, text, wrong_value
 
 _SHARE = number(0, 1)
 _ERROR = number(0, 2 + 1e-9)
@@ -15,16 +16,7 @@ _COUNT = number(0, 2**53, whole=True)
 _ROWS = ("moments[].overall", "moments[].per_class[]")
 
 
-def _check(value: object) -> str | None:
-    """Of the checks that are shares, the number measured is one; of the others it is any length or error."""
-    if not isinstance(value, Mapping) or value.get("measured") is None:
-        return None
-    share = value.get("kind") == "flip" or str(value.get("kind")).endswith("accuracy")
-    wanted = (_SHARE if share else _POSITIVE)(value["measured"])
-    return None if wanted is None else f"a check that measured {wanted}"
-
-
-RULES: Mapping[str, Rule] = {
+_RULES: Mapping[str, Rule] = {
     "schema_version": number(whole=True),
     "model.fingerprint": text(),
     "data.sha256": text(),
@@ -48,6 +40,21 @@ RULES: Mapping[str, Rule] = {
     "bounds[].per_sample[].lower_reason": text(),
     "bounds[].per_sample[].upper": _POSITIVE,
     "gate.checks[].id": text(),
-    "gate.checks[]": _check,
+    "gate.checks[].kind": text(),
+    "gate.checks[].measured": _POSITIVE,
 }
 """By path."""
+
+
+def check_baseline(document: Mapping[str, Any]) -> None:
+    """See whether the values that a comparison takes from a report are of the right type and range.
+
+    Raises:
+        DocumentError: naming the first that is not.
+    """
+    check_values(document, _RULES)
+    for position, check in enumerate((document.get("gate") or {}).get("checks") or ()):
+        kind, measured = check.get("kind") or "", check.get("measured")
+        wanted = _SHARE(measured) if kind == "flip" or kind.endswith("accuracy") else None
+        if measured is not None and wanted is not None:
+            raise wrong_value(f"gate.checks[{position}].measured", measured, wanted)

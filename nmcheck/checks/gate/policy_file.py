@@ -27,8 +27,9 @@ _MOST_PARTS = 32
 _DOTTED = re.compile(rf"""(?<![\w-])(?:(?:"[^"\n]*+"|'[^'\n]*+'|[\w-]++)[ \t]*+\.[ \t]*+){{{_MOST_PARTS}}}""")
 _NESTED = re.compile(r"(?:[\[{][^\[{\n]*+){100}")
 _MANY_DIGITS = re.compile(r"[0-9_]{4000}")
-_LARGEST = 1e6
-"""Of thresholds, noise levels and changes; the pixels' range is 1."""
+_SMALLEST, _LARGEST = 1e-12, 1e6
+"""Of noise levels and changes, and the latter of thresholds, too; the pixels' range is 1. Squares of smaller ones are
+lost to the rounding of what they are added to."""
 _MOST_SAMPLES, _MOST_BUDGET, _MOST_SEED = 2**31 - 1, 10**9, 2**63 - 1
 _KINDS_OF_KEY: Mapping[str, tuple[str, ...]] = {
     "id": KINDS,
@@ -215,9 +216,9 @@ class _Reader:
             about=table.choice("about", ("images", "population")) or "images",
             norm=table.choice("norm", ("l2", "linf")),
             box=table.pair("box", most=_LARGEST),
-            epsilon=table.number("epsilon", above=0.0, most=_LARGEST),
+            epsilon=table.number("epsilon", least=_SMALLEST, most=_LARGEST),
             method=table.text("method") or "lipschitz",
-            sigma=table.number("sigma", above=0.0, most=_LARGEST),
+            sigma=table.number("sigma", least=_SMALLEST, most=_LARGEST),
             budget=table.whole("budget", least=1, most=_MOST_BUDGET) or 2000,
             percentile=table.number("percentile", least=0.0, most=100.0),
             engine=table.choice("engine", ENGINES) or "propagate",
