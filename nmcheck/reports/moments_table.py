@@ -75,6 +75,14 @@ def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
     ]
     lines += [
         paragraph(
+            f"propagate at sigma {level(entry.sigma_pixel)}: means of smooth functions are integrated numerically, to "
+            f"{significant(way.quadrature_error_sd, 2)} of a unit's own standard deviation or better."
+        )
+        for entry, way in found
+        if way.quadrature_error_sd is not None
+    ]
+    lines += [
+        paragraph(
             f"propagate at sigma {level(entry.sigma_pixel)}: {counted(way.directions, 'random direction')}, "
             "because one for "
             "every direction of the noise would not fit in memory; standard error of the means from that: "
