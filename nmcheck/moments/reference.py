@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from nmcheck.decision import predicted_class
 from nmcheck.errors import UsageError
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.streaming import JointMoments
@@ -192,7 +193,7 @@ class _Winners:
         self.counts = torch.zeros(0, dtype=torch.int64)
 
     def add(self, outputs: Float[Tensor, "batch d"]) -> None:
-        found = torch.bincount(outputs.argmax(dim=1), minlength=outputs.shape[1])
+        found = torch.bincount(predicted_class(outputs), minlength=outputs.shape[1])
         self.counts = found if not len(self.counts) else self.counts + found
 
 
