@@ -16,7 +16,7 @@ from nmcheck.execute.program import Program
 from nmcheck.graph.ir import Node
 
 PIXELS, HIDDEN = (5, 5), 84
-IMAGES = 3
+IMAGES = 2
 
 
 def network(
