@@ -62,9 +62,9 @@ def test_an_equal_of_the_predicted_class_changes_no_radius(
     leading = 0 if order.count(0) > 1 else 1
     alone = radii(network(tmp_path, [0, 1, 2, 3], leading=leading), images(tmp_path), norm, method=method)
     found = radii(network(tmp_path, order, leading=leading), images(tmp_path), norm, method=method)
-    for method in alone:
-        np.testing.assert_allclose(found[method], alone[method], rtol=1e-6)
-        assert (found[method] > 0).all()
+    for name in alone:
+        np.testing.assert_allclose(found[name], alone[name], rtol=1e-6)
+        assert (found[name] > 0).all()
 
 
 def without_constants(folder: Path, order: list[int]) -> Path:
