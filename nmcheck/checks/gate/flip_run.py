@@ -15,6 +15,7 @@ from nmcheck.checks.case import Case
 from nmcheck.checks.moments import infinite_outputs
 from nmcheck.checks.sampling import SampledNetwork
 from nmcheck.checks.seeds import Purpose, noise_seed
+from nmcheck.decision import predicted_class
 from nmcheck.moments.confidence_sequence import RateInterval, anytime_interval
 from nmcheck.results import ClassFlips, ConfusionRow, ImageFlips, SampledFlips
 
@@ -134,7 +135,7 @@ def _winners(
         logits = network.evaluate(image + noise(case, sigma, stream, min(batch, draws - start)))
         if not bool(logits.isfinite().all()):
             raise infinite_outputs(case, sigma)
-        counts += np.bincount(logits.argmax(dim=1).cpu().numpy(), minlength=len(counts))
+        counts += np.bincount(predicted_class(logits).cpu().numpy(), minlength=len(counts))
     return counts
 
 

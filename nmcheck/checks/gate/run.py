@@ -38,8 +38,10 @@ from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import plan_moments
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.report_head import data_entry, model_entry
+from nmcheck.checks.sample_bounds import contradictions
 from nmcheck.checks.sampling import SampledNetwork, sampled_network
 from nmcheck.checks.scales import scale_warnings
+from nmcheck.checks.undecided import undecided_warnings
 from nmcheck.errors import UsageError
 from nmcheck.execute.session import ReferenceSession
 from nmcheck.results import GateCheck, LeftOut, Report, ToolEntry
@@ -121,7 +123,7 @@ def _gate(
         bounds_reason=NOT_ASKED,
         normalization=(),
         graph=graph_nodes(case.file_graph),
-        warnings=scale_warnings(case, session, accuracy),
+        warnings=(*scale_warnings(case, session, accuracy), *undecided_warnings(case, session)),
         seconds=None,
         seconds_reason=NO_TIMES,
     )
@@ -229,7 +231,9 @@ class _Evidence:
         report = replace(report, flips=flips)
         if self.brackets:
             bounds = tuple(bounds_section(self._case, found) for found in self.brackets.values())
-            report = replace(report, bounds=bounds, bounds_reason=None)
+            taken_back = (warning for section in bounds for warning in contradictions(section.per_sample))
+            warnings = tuple(dict.fromkeys((*report.warnings, *taken_back)))
+            report = replace(report, bounds=bounds, bounds_reason=None, warnings=warnings)
         moments, left_out = self._moments.entries, self._moments.left_out
         if moments is None:
             return replace(report, moments_reason="; ".join(dict.fromkeys(left_out.values())) or NOT_ASKED)
