@@ -96,7 +96,6 @@ def propagate(
         samples=samples,
         variance_error=0.5 * torch.hypot(first.variance_error, second.variance_error),
         gains={node: 0.5 * (gain + second.gains[node]) for node, gain in first.gains.items()},
-        surrogate=None,
     )
 
 

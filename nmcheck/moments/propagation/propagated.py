@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
-
-from nmcheck.moments.propagation.surrogate import Surrogate
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,6 @@ class Propagated:
         variance_error: standard error of the variances from those; None where residuals were paired.
         gains: by node, the root mean square of the standard deviations of the node's output over that of the input's,
             for the elementwise steps, whose variances the propagation needs anyway.
-        surrogate: the network's response with known mean; None for random directions, by which no mean is known.
     """
 
     mean: Float[Tensor, " d"]
@@ -41,4 +38,3 @@ class Propagated:
     samples: int
     variance_error: Float[Tensor, " d"] | None
     gains: dict[str, float]
-    surrogate: Surrogate | None = field(repr=False)
