@@ -57,9 +57,10 @@ def sampled_network(case: Case, session: ReferenceSession) -> SampledNetwork:
             logits = torch.from_numpy(session.run(model_input(case, pixels))).double().flatten(1)
             return logits[:, case.single.equal.first].to(x.device)
 
-        if decides_alike(case, run_file):
-            return SampledNetwork(run_file, f"{session.description} in float32", SINGLE)
-    return _in_torch(case, double=not (convolutions and decides_alike(case, case.single)))
+        found = SampledNetwork(run_file, f"{session.description} in float32", SINGLE)
+    else:
+        found = _in_torch(case, double=not convolutions)
+    return found if decides_alike(case, found.evaluate) else _in_torch(case, double=True)
 
 
 def fine_enough(case: Case, network: SampledNetwork, sigma: float) -> SampledNetwork:
@@ -93,6 +94,6 @@ def _in_torch(case: Case, *, double: bool) -> SampledNetwork:
 
 
 def decides_alike(case: Case, evaluate: Callable[[Tensor], Tensor]) -> bool:
-    """Whether an execution of the network in float32 gives every image the class that float64 does."""
-    found = [predicted_class(evaluate(some)) for some in case.images.float().split(AT_ONCE)]
+    """Whether an execution of the network, from flattened images on, gives every image the class that float64 does."""
+    found = [predicted_class(evaluate(some)) for some in case.images.flatten(1).split(AT_ONCE)]
     return bool((torch.cat(found) == case.predicted).all())
