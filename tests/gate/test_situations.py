@@ -292,6 +292,36 @@ def test_the_same_model_does_not_fall_below_itself(tmp_path, capsys):
     assert code == 0
 
 
+def test_the_same_model_does_not_fall_below_itself_where_chance_has_a_part(tmp_path, capsys):
+    population = 'about = "population"\n'
+    policy = (
+        ACCURACY.format(0.5) + population + CERTIFIED.format(0.29).replace("0.9", "0.5") + population
+        + FLIP.format(0.3, 0.3, 2000) + TIGHT.format(0.5).replace("0.1", "0.3")
+    )  # fmt: skip
+    file = baseline(tmp_path, capsys, policy)
+    code, report = result(tmp_path, Situation("", policy, 0, ""), capsys, "--baseline", str(file))
+    compared = {one["id"]: one["verdict"] for one in report["gate"]["checks"] if one["against"] == "baseline"}
+    assert compared == dict.fromkeys(("baseline/right", "baseline/proof", "baseline/flip", "baseline/tight"), "pass")
+    assert code == 0
+
+
+def test_confidences_are_those_of_both_ends(tmp_path, capsys):
+    policy = "alpha = 0.02\n" + FLIP.format(0.3, 0.3, 2000) + FLIP.format(0.1, 0.3, 50).replace("flip", "by", 1)
+    policy += 'class = "each"\n' + ACCURACY.format(0.5) + 'about = "population"\n'
+    _, report = result(tmp_path, Situation("", policy, 0, ""), capsys)
+    found = {one["id"]: one["confidence"] for one in report["gate"]["checks"]}
+    # A flip verdict spends alpha on its one end, so both ends hold with 1 - 2 alpha; classes share alpha.
+    assert found == {
+        name: pytest.approx(confidence)
+        for name, confidence in {
+            "flip": 0.96, "by/class-0": 0.98, "by/class-1": 0.98, "right": 0.98
+        }.items()
+    }  # fmt: skip
+    flip = report["gate"]["checks"][0]
+    assert "; 96 % interval, valid at every look:" in flip["reason"]
+    assert any("1 - 2 alpha" in note for note in report["notes"])
+
+
 @pytest.mark.parametrize(
     ("break_it", "code", "says"),
     [

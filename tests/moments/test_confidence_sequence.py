@@ -162,8 +162,21 @@ def test_clear_cases_are_cheap():
 @pytest.mark.parametrize("alpha", [0.05, 1e-12])
 @pytest.mark.parametrize(
     ("flips", "trials"),
-    [(0, 1), (1, 1), (0, 50), (3, 50), (50, 50), (49, 50), (7, 10_000), (0, 10**8), (1, 10**8), (2 * 10**6, 10**8)]
-    + [(5 * 10**7, 10**8), (10**8 - 1, 10**8), (10**8, 10**8)],
+    [
+        *[
+            (0, 1),
+            (1, 1),
+            (0, 50),
+            (3, 50),
+            (50, 50),
+            (49, 50),
+            (7, 10_000),
+            (0, 10**8),
+            (1, 10**8),
+            (2 * 10**6, 10**8),
+        ],
+        *[(5 * 10**7, 10**8), (10**8 - 1, 10**8), (10**8, 10**8)],
+    ],
 )
 def test_ends_against_the_definition(flips, trials, alpha):
     def evidence(rate: Decimal, sign: int) -> Decimal:

@@ -111,8 +111,7 @@ min = {least:g}                # measured: {right} of {counted(total, "image")}
 
 
 def _flips(case: Case, options: AnalyzeOptions, network: SampledNetwork, progress: Progress) -> str:
-    # A threshold that no interval is on either side of: the question stays open, and the whole budget is drawn.
-    question = Question(np.arange(len(case.positions)), math.nan, ALPHA, ROUNDS)
+    question = Question(np.arange(len(case.positions)), None, ALPHA, ROUNDS)
     with progress.stage(f"Flips at sigma {SIGMA:g}", None) as advance:
         run_flips(case, network, SIGMA, [question], seed=options.seed + 1, advance=advance)
     found = question.interval

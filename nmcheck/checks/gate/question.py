@@ -22,7 +22,7 @@ class Question:
 
     Attributes:
         rows: the images.
-        threshold: the rate asked about.
+        threshold: the rate asked about; None to draw the whole budget for the interval alone.
         alpha: probability of ever answering ``fail`` if the rate is at most the threshold, and of ever answering
             ``pass`` if it is above: that of a wrong answer, since only one of them can be.
         budget: rounds after which it stays open.
@@ -32,7 +32,7 @@ class Question:
     """
 
     rows: Int64[np.ndarray, " rows"]
-    threshold: float
+    threshold: float | None
     alpha: float
     budget: int
     flips: int = 0
@@ -42,6 +42,8 @@ class Question:
     def look(self, flips: int, trials: int) -> None:
         """Take another look, at the end of a round."""
         self.flips, self.trials = flips, trials
+        if self.threshold is None:
+            return
         found = int(decided(np.array(flips), trials, self.threshold, self.alpha))
         # A rate is at most 1, whatever was seen.
         if found == BELOW or self.threshold >= 1.0:
