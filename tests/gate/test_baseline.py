@@ -70,11 +70,11 @@ def compared(report: dict[str, Any], check: GateCheck, drop: float = 0.0) -> Gat
     ],
 )
 def test_moments_are_compared_with_the_upper_end_of_students_interval(statistic, where, old, new, verdict):
-    report = moments(*old)
+    report = moments(old[0], old[1])
     entry = report["moments"][1]
     if where is None:
         entry["overall"], entry["per_class"][1] = entry["per_class"][1], entry["overall"]
-    found = compared(report, tightness(*new, where, statistic))
+    found = compared(report, tightness(new[0], new[1], where, statistic))
     assert found.verdict == verdict
     mark = old[0] + scipy.stats.t.ppf(0.99, IMAGES - 1) * old[1]
     assert found.threshold == pytest.approx(mark, rel=1e-12)
