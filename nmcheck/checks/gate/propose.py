@@ -10,11 +10,13 @@ import numpy as np
 
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.consistency import check_consistency
+from nmcheck.checks.gate.claims import level
 from nmcheck.checks.gate.evidence import Lowers
-from nmcheck.checks.gate.flip_run import Question, run_flips
+from nmcheck.checks.gate.flip_run import run_flips
 from nmcheck.checks.gate.methods import CERTIFIERS
 from nmcheck.checks.gate.moments_section import MeasuredMoments, measure_moments
 from nmcheck.checks.gate.one_thread import one_thread
+from nmcheck.checks.gate.question import Question
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import plan_moments
 from nmcheck.checks.progress import Progress, SilentProgress
@@ -109,15 +111,14 @@ min = {least:g}                # measured: {right} of {counted(total, "image")}
 
 
 def _flips(case: Case, options: AnalyzeOptions, network: SampledNetwork, progress: Progress) -> str:
-    # A threshold that no interval is on either side of: the question stays open, and the whole budget is drawn.
-    question = Question(np.arange(len(case.positions)), math.nan, ALPHA, ROUNDS)
+    question = Question(np.arange(len(case.positions)), None, ALPHA, ROUNDS)
     with progress.stage(f"Flips at sigma {SIGMA:g}", None) as advance:
         run_flips(case, network, SIGMA, [question], seed=options.seed + 1, advance=advance)
     found = question.interval
     assert found is not None
     most = min(1.0, _up(1.5 * found.high))
     interval = (
-        f"{100 * found.confidence:g} % interval {found.low:.4g} to {found.high:.4g}, {counted(found.n, 'noise sample')}"
+        f"{level(found.confidence)} interval {found.low:.4g} to {found.high:.4g}, {counted(found.n, 'noise sample')}"
     )
     return f"""\
 [[check]]
