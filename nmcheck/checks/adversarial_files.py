@@ -136,7 +136,8 @@ def export_vnnlib(
             written.append(path)
             listed.append((network, path.name, timeout))
         table = folder / "instances.csv"
-        table.write_text(instances(listed), encoding="utf-8")
+        # The path of a model may hold bytes that are no text; they go back to what they were.
+        table.write_text(instances(listed), encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise _unwritable(folder, error) from error
     return (*written, table)

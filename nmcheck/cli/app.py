@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -21,9 +20,10 @@ from nmcheck.cli.annotate import annotate
 from nmcheck.cli.bank import bank
 from nmcheck.cli.bounds import bounds
 from nmcheck.cli.compare import compare
-from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain, one_line
+from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain
 from nmcheck.cli.gate import gate
 from nmcheck.cli.inspect import inspect
+from nmcheck.cli.messages import say, say_traceback
 from nmcheck.cli.session import SESSION, Session
 from nmcheck.cli.view import view
 
@@ -82,14 +82,14 @@ def run(arguments: Sequence[str] | None = None, session: Session | None = None) 
         code = INTERRUPTED
     except Exception as error:
         if session.debug:
-            traceback.print_exc()
+            say_traceback()
         sentence, code = explain(error)
-        print(f"Error: {one_line(sentence)}", file=sys.stderr)
+        say(f"Error: {sentence}")
         return code
     finally:
         SESSION.reset(token)
     if code == INTERRUPTED:
-        print("Error: Interrupted before the report was complete; nothing was written.", file=sys.stderr)
+        say("Error: Interrupted before the report was complete; nothing was written.")
     return code if isinstance(code, int) else 0
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from nmcheck.cli.messages import say
 from nmcheck.cli.output import check_writable
 from nmcheck.cli.parameters import (
     Bank,
@@ -193,13 +193,14 @@ def build(
     with open_progress(quiet) as progress:
         plan = session.plan_bank(options, progress)
     if not quiet:
-        print(bank_preview(plan.preview), end="", file=sys.stderr)
+        for sentence in bank_preview(plan.preview):
+            say(sentence)
     if dry_run:
         return
     with open_progress(quiet) as progress:
         session.build_bank(plan, progress)
     if not quiet:
-        print(bank_built(session.bank_info(output)), end="", file=sys.stderr)
+        say(bank_built(session.bank_info(output)))
 
 
 @bank.command()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from nmcheck.cli.messages import warn
 from nmcheck.cli.output import check_writable
 from nmcheck.cli.parameters import (
     ChangeNorm,
@@ -126,4 +127,4 @@ def compare(
     if not quiet and (output is not None or output_format is not Format.TABLE or not sys.stdout.isatty()):
         for one in found.models:
             for warning in one.warnings:
-                print(f"Warning: {one.model.path}: {warning}", file=sys.stderr)
+                warn(f"{one.model.path}: {warning}")

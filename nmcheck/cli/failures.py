@@ -13,8 +13,6 @@ USAGE = 2
 COULD_NOT_ANALYSE = 3
 INTERNAL = 4
 INTERRUPTED = 130
-_LONGEST_WORD = 400
-"""Characters of a path or a name that are shown in full."""
 
 BadUsage = typer.BadParameter.__bases__[0]
 """click's UsageError. Newer versions of typer carry a click of their own, so it is reached through typer."""
@@ -39,12 +37,6 @@ def explain(error: Exception) -> tuple[str, int]:
         "NMCHECK_DEBUG=1 shows where it happened.",
         INTERNAL,
     )
-
-
-def one_line(text: str) -> str:
-    """A sentence as it can be shown: names in a file may hold line breaks and sequences that command a terminal."""
-    joined = " ".join(word if len(word) <= _LONGEST_WORD else f"{word[:60]}...{word[-60:]}" for word in text.split())
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in joined)
 
 
 def _usage(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmcheck.cli.gate_outputs import STDOUT, write_reports
+from nmcheck.cli.messages import say
 from nmcheck.cli.output import check_writable, folders, write_all, write_stdout
 from nmcheck.cli.parameters import (
     SCALES,
@@ -211,12 +212,11 @@ def _init(options: AnalyzeOptions, output: Path | None, *, quiet: bool) -> None:
         return
     write_all({output: found.text.encode()})
     if not quiet:
-        print(
-            f"{output}: {counted(found.checks, 'check')}, from {counted(found.images, 'image')}. Edit it, then: ",
-            end="",
-            file=sys.stderr,
+        words = ["nmcheck", "gate", str(options.model), "--data", options.data, "--policy", str(output)]
+        say(
+            f"{output}: {counted(found.checks, 'check')}, from {counted(found.images, 'image')}. Edit it, then: "
+            f"{shlex.join(words)}"
         )
-        print(f"nmcheck gate {options.model} --data {options.data} --policy {output}", file=sys.stderr)
 
 
 def _decide(options: GateOptions, paths: list[Path], examples: Path | None, *, quiet: bool) -> GateResult:

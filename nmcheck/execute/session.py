@@ -52,6 +52,12 @@ class ReferenceSession:
         wanted = [name for name in _PROVIDERS[device.partition(":")[0]] if name in available]
         path = Path(graph.model.path)
         try:
+            os.fspath(path).encode()
+        except UnicodeEncodeError as error:
+            raise ModelError(
+                f"{path}: its path holds a byte that is no UTF-8, and onnxruntime cannot open such a file; rename it."
+            ) from error
+        try:
             with _silenced():
                 self._session = onnxruntime.InferenceSession(path, sess_options=options, providers=wanted)
         except Exception as error:

@@ -7,7 +7,6 @@ confidence interval, so has the baseline, of the same confidence, and its worst 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from nmcheck.checks.gate.baseline_values import RULES
 from nmcheck.checks.gate.claims import number
 from nmcheck.checks.gate.student import student_interval
 from nmcheck.errors import UsageError
 from nmcheck.moments.confidence_sequence import anytime_interval
 from nmcheck.moments.flips import clopper_pearson
 from nmcheck.results import GateBaseline, GateCheck, Report, certified_radius
+from nmcheck.results.document import DocumentError, check_values, read_document
 from nmcheck.results.gate import Verdict
 
 RELATIVE = ("radius", "moment-tightness")
@@ -55,11 +56,14 @@ def read_baseline(path: Path, max_drop: float) -> Baseline:
         UsageError: it is no report of a version that nmcheck knows.
     """
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = read_document(path)
+        check_values(report, RULES)
     except OSError as error:
         raise UsageError(f"{path}: the baseline cannot be read ({error.strerror}); name a JSON report.") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: the baseline is not JSON ({error}); write one with nmcheck gate --json.") from error
+    except DocumentError as error:
+        raise UsageError(
+            f"{path}: the baseline cannot be used: {error}; write one with nmcheck gate --json."
+        ) from error
     named = isinstance(report, dict) and isinstance(report.get("model"), dict) and isinstance(report.get("data"), dict)
     if not named or report.get("schema_version") != 1 or "fingerprint" not in report["model"]:
         raise UsageError(
@@ -90,7 +94,7 @@ def compare(baseline: Baseline, checks: Sequence[GateCheck]) -> tuple[GateCheck,
     """
     try:
         return tuple(_compared(baseline, check) for check in checks if check.measured is not None)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise _refusal(baseline, f"is not whole ({type(error).__name__}: {error})") from error
 
 

@@ -23,6 +23,7 @@ from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.sampling import SampledNetwork, sampled_network
 from nmcheck.counting import counted
 from nmcheck.execute.session import ReferenceSession
+from nmcheck.outside_text import message
 
 SIGMA = 0.1
 ALPHA = 0.01
@@ -224,4 +225,4 @@ def _rounded(value: float, towards: Callable[[float], int]) -> float:
 
 def _comment(text: str) -> str:
     """On one line, without signs that TOML forbids in comments."""
-    return "".join(letter if letter.isprintable() else " " for letter in text).strip().rstrip(".")
+    return message(text).rstrip(".")
