@@ -109,6 +109,7 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
         normalization=normalization,
         graph=graph_nodes(case.file_graph),
         warnings=(
+            *case.dataset.notes,
             *scale_warnings(case, session, accuracy),
             *(() if bank is None else bank.warnings),
             *contradictions(bounds_found.per_sample),

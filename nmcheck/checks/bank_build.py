@@ -113,6 +113,7 @@ def plan_bank(options: BankOptions, progress: Progress | None = None) -> BankPla
         kernels=header.arithmetic.kernels,
         sparse_head=header.arithmetic.sparse_head,
         chunk=header.arithmetic.chunk,
+        warnings=case.dataset.notes,
     )
     return BankPlan(options, case, maker, header, done, preview)
 

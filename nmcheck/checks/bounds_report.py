@@ -124,7 +124,7 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
         bounds=(entry,),
         normalization=(),
         graph=graph_nodes(case.file_graph),
-        warnings=(*scale_warnings(case, session, accuracy), *contradictions(samples)),
+        warnings=(*case.dataset.notes, *scale_warnings(case, session, accuracy), *contradictions(samples)),
         notes=(
             *case.graph.notes,
             certified.choice.reason,

@@ -19,7 +19,7 @@ CHOICES = {
 
 
 def bank_preview(preview: BankPreview) -> str:
-    """Two lines, for standard error, before the work begins."""
+    """Two lines, for standard error, before the work begins, and what should be doubted."""
     head = " with the affine part in front as a sparse matrix" if preview.sparse_head else ""
     return (
         f"{preview.cut_kind} at {preview.cut}: p = {preview.p:,}, n = {preview.n:,}, d = {preview.d:,}; "
@@ -27,7 +27,7 @@ def bank_preview(preview: BankPreview) -> str:
         f"{counted(preview.points, 'point')}, {size(preview.memory)} of memory.\n"
         f"{duration(preview.seconds_per_point)} a point, {duration(preview.seconds)} in all in one process "
         f"({preview.kernels} kernels, {counted(preview.chunk, 'row')} at a time{head}); the choice of the "
-        "points comes first.\n"
+        "points comes first.\n" + "".join(f"Warning: {warning}\n" for warning in preview.warnings)
     )
 
 
