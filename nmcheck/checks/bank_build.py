@@ -233,6 +233,8 @@ def bank_header(case: Case, options: BankOptions, cut: Node, maker: PointMaker, 
 
 def _check_folder(options: BankOptions) -> None:
     """What can be known of the place before the long work."""
+    if options.output.is_symlink():
+        raise UsageError(f"{options.output} is a link that leads nowhere; remove it, or choose another --output.")
     folder = options.output.resolve().parent
     if not folder.is_dir():
         raise BankError(f"{options.output}: the folder {folder} does not exist; make it first.")
