@@ -77,6 +77,7 @@ def _propose(options: AnalyzeOptions, progress: Progress) -> Proposal:
 
 def _head(case: Case, options: AnalyzeOptions) -> str:
     scale = "" if options.scale is None else f'scale = "{options.scale}"\n'
+    notes = "".join(f"# Warning: {_comment(note)}\n" for note in case.dataset.notes)
     return f"""\
 # A policy for nmcheck gate, written from what {_comment(case.graph.model.path)} does now.
 #
@@ -85,7 +86,7 @@ def _head(case: Case, options: AnalyzeOptions) -> str:
 # Units: noise (sigma) and changes (epsilon, radius) are in pixels of 0 to 1.
 # Measured on: {_comment(case.dataset.name)}, {_of_all(case)}, seed {options.seed}
 # (sha256 of these {case.sha256[:16]}).
-
+{notes}
 samples = {len(case.positions)}    # images, each class in proportion to its size; --samples goes first
 seed = {options.seed}         # of their choice and of all noise; --seed goes first
 alpha = {ALPHA}     # a check that rests on chance decides wrongly with at most this probability

@@ -126,7 +126,7 @@ def _gate(
         bounds_reason=NOT_ASKED,
         normalization=(),
         graph=graph_nodes(case.file_graph),
-        warnings=(*scale_warnings(case, session, accuracy), *undecided_warnings(case, session)),
+        warnings=(*case.dataset.notes, *scale_warnings(case, session, accuracy), *undecided_warnings(case, session)),
         seconds=None,
         seconds_reason=NO_TIMES,
     )
