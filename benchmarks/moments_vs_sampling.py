@@ -119,9 +119,11 @@ class Bench:
         found["propagate, second order"] = lambda x, s, seed: self.propagated(x, s, seed, 128, second_order=True)
         for samples in (500, 1000, 4000):
             found[f"linear control variate, {samples}"] = lambda x, s, seed, n=samples: self.sampled(
-                x, s, seed, n, bends=False
+                x, s, seed, n, averaged=False
             )
-            found[f"control variate, {samples}"] = lambda x, s, seed, n=samples: self.sampled(x, s, seed, n, bends=True)
+            found[f"control variate, {samples}"] = lambda x, s, seed, n=samples: self.sampled(
+                x, s, seed, n, averaged=True
+            )
         for samples in (1000, 10000):
             found[f"plain sampling, {samples}"] = lambda x, s, seed, n=samples: self.plainly(x, s, seed, n)
         return {
@@ -157,19 +159,15 @@ class Bench:
         flip = float("nan") if covariance is None else gaussian_flip_probability(mean, covariance, label)
         return Found(mean, variance, flip)
 
-    def sampled(self, x: Tensor, sigma: float, seed: int, samples: int, *, bends: bool) -> Found:
+    def sampled(self, x: Tensor, sigma: float, seed: int, samples: int, *, averaged: bool) -> Found:
         label = int(self.program(x[None])[0].argmax())
         noisy = GaussianInput(x.flatten(), sigma)
-        if bends:
-            moved = propagate(self.steps, noisy, samples=16, seed=seed + 1_000_000)
-            slope, surrogate = moved.jacobian, moved.surrogate
+        if averaged:
+            slope = propagate(self.steps, noisy, samples=16, seed=seed + 1_000_000).jacobian
         else:
             run = self.program.function(self.program.graph.input, self.program.graph.logits)
-            slope, surrogate = jacobian(lambda u: run(u.reshape(self.shape)), x.flatten())[1], None
-        found = control_variate(
-            self.run, noisy, slope, pairs=samples // 2, label=label, seed=seed,
-            bends=None if surrogate is None else surrogate.bends,
-        )  # fmt: skip
+            slope = jacobian(lambda u: run(u.reshape(self.shape)), x.flatten())[1]
+        found = control_variate(self.run, noisy, slope, pairs=samples // 2, label=label, seed=seed)
         return Found(found.mean, found.variance, found.flips / found.flip_trials)
 
     def plainly(self, x: Tensor, sigma: float, seed: int, samples: int) -> Found:
@@ -178,9 +176,9 @@ class Bench:
         return Found(found.mean, found.variance, found.flips / found.flip_trials)
 
     def reference(self, sigma: float, samples: int, cache: Path) -> dict[str, Tensor]:
-        """Control variate with the averaged derivative and bends, image by image; kept in the cache."""
+        """Control variate with the averaged derivative, image by image; kept in the cache."""
         key = sha256(self.model.read_bytes() + self.images.numpy().tobytes()).hexdigest()[:12]
-        path = cache / f"{key}-{sigma}-{len(self.images)}-{samples}.pt"
+        path = cache / f"linear-{key}-{sigma}-{len(self.images)}-{samples}.pt"
         if path.exists():
             return torch.load(path)
         rows: dict[str, list[Tensor]] = {"mean": [], "mean_se": [], "variance": [], "variance_se": [], "flip": []}
@@ -189,7 +187,6 @@ class Bench:
             found = control_variate(
                 self.run, GaussianInput(x.flatten(), sigma), moved.jacobian,
                 pairs=samples // 2, label=self.labels[number], seed=10_000_000 + number,
-                bends=None if moved.surrogate is None else moved.surrogate.bends,
             )  # fmt: skip
             for name in ("mean", "mean_se", "variance", "variance_se"):
                 rows[name].append(getattr(found, name))

@@ -33,6 +33,7 @@ def propagation_entry() -> PropagationEntry:
         mean_correction_error_sd=0.0045,
         variance_error=0.0123,
         direction_error_sd=0.0123,
+        quadrature_error_sd=1.2e-06,
         linearized=(LinearizedNode(node="node_LRN_7", what="a local response normalization"),),
         gains=(LayerGain(node="node_relu_15", gain=3.21),),
     )
@@ -69,11 +70,18 @@ def moment_entry(sigma: float, engine: str, classes: int = 10) -> MomentEntry:
             pilot=500,
             execution="onnxruntime 1.31.1",
             floor=FloorEntry(mean_er=0.00212, var_er=0.0211),
+            logits=100 * classes,
+            unmoved=0,
+            plain=3,
+            heavy_tailed=0,
+            samples_for_tails=None,
+            samples_for_tails_reason="no variance is carried by too few samples",
         ),
         per_class=tuple(
             ClassMoments(
                 class_=number,
                 images=100,
+                unmoved=0,
                 **measures(),
                 mean_z=draw.gauss(0, 12),
                 var_z=-143.2 if published else draw.gauss(0, 2),
@@ -81,6 +89,7 @@ def moment_entry(sigma: float, engine: str, classes: int = 10) -> MomentEntry:
             for number in range(classes)
         ),
         overall=OverallMoments(
+            unmoved=0,
             **measures(),
             flip=FlipEntry(
                 analytic=None if baseline else 0.00031,

@@ -85,7 +85,8 @@ def export_vnnlib(
     """Write one VNN-LIB 1.0 question an image, and ``instances.csv``.
 
     Each asks: can a change of at most epsilon in every pixel (Linf) bring another class's output up to the predicted
-    one's? The inputs are those of the file, so the scaling in front of it is in the bounds.
+    one's? Of classes whose outputs are equal everywhere only the first can be predicted, so only it is asked about. The
+    inputs are those of the file, so the scaling in front of it is in the bounds.
 
     Args:
         case: the model and its images.
@@ -130,7 +131,8 @@ def export_vnnlib(
                 f"Linf radius {epsilon:g} in pixel units{kept}",
             )
             path = folder / f"image_{index}_linf_{epsilon:g}.vnnlib"
-            path.write_text(robustness_property(low, high, classes, label, comment), encoding="utf-8")
+            question = robustness_property(low, high, classes, label, comment, masked=case.single.equal.never)
+            path.write_text(question, encoding="utf-8")
             written.append(path)
             listed.append((network, path.name, timeout))
         table = folder / "instances.csv"

@@ -23,8 +23,9 @@ from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.reference_run import reference_counts
 from nmcheck.checks.report_head import data_entry, model_entry
 from nmcheck.checks.sample_bounds import contradictions
-from nmcheck.checks.sampling import sampled_network
+from nmcheck.checks.sampling import fine_enough, sampled_network
 from nmcheck.checks.scales import scale_warnings
+from nmcheck.checks.undecided import undecided_warnings
 from nmcheck.execute.session import ReferenceSession
 from nmcheck.moments.diagonal import PROBES
 from nmcheck.results import LeftOut, Report, ToolEntry
@@ -77,11 +78,12 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
     moments, flips, probed = None, (), ()
     if plan.engines:
         network = sampled_network(case, session)
+        networks = {sigma: fine_enough(case, network, sigma) for sigma in options.sigmas}
         with progress.stage("Number of reference samples", len(case.pixels)) as advance:
-            counts = reference_counts(case, options, network, advance)
+            counts = reference_counts(case, options, networks, advance)
         with progress.stage("Moments and their reference", len(case.pixels)) as advance:
-            runs = run_moments(case, options, plan, network, counts=counts, advance=advance, bank=bank)
-        moments = moment_entries(case, options, runs, network)
+            runs = run_moments(case, options, plan, networks, counts=counts, advance=advance, bank=bank)
+        moments = moment_entries(case, options, runs, networks)
         flips = tuple(sampled_flips(case, sigma, runs.references[sigma]) for sigma in options.sigmas)
         probed = tuple(dict.fromkeys(node for run in runs.engines.values() for node in run.probed))
     with progress.stage("Robustness bounds", None):
@@ -109,7 +111,9 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
         normalization=normalization,
         graph=graph_nodes(case.file_graph),
         warnings=(
+            *case.dataset.notes,
             *scale_warnings(case, session, accuracy),
+            *undecided_warnings(case, session),
             *(() if bank is None else bank.warnings),
             *contradictions(bounds_found.per_sample),
         ),

@@ -113,6 +113,7 @@ def plan_bank(options: BankOptions, progress: Progress | None = None) -> BankPla
         kernels=header.arithmetic.kernels,
         sparse_head=header.arithmetic.sparse_head,
         chunk=header.arithmetic.chunk,
+        warnings=case.dataset.notes,
     )
     return BankPlan(options, case, maker, header, done, preview)
 
@@ -232,6 +233,8 @@ def bank_header(case: Case, options: BankOptions, cut: Node, maker: PointMaker, 
 
 def _check_folder(options: BankOptions) -> None:
     """What can be known of the place before the long work."""
+    if options.output.is_symlink():
+        raise UsageError(f"{options.output} is a link that leads nowhere; remove it, or choose another --output.")
     folder = options.output.resolve().parent
     if not folder.is_dir():
         raise BankError(f"{options.output}: the folder {folder} does not exist; make it first.")

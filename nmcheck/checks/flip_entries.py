@@ -9,7 +9,7 @@ import numpy as np
 from nmcheck.checks.case import Case
 from nmcheck.checks.moments import EngineRun
 from nmcheck.moments.flips import MOST_CONTENDERS, clopper_pearson, pooled_clopper_pearson
-from nmcheck.moments.reference import ReferenceMoments
+from nmcheck.moments.reference_moments import ReferenceMoments
 from nmcheck.results import (
     ClassFlipEstimate,
     ClassFlips,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from nmcheck.checks.propagation_entry import propagation_entry
 from nmcheck.checks.reference_run import sampled_moments
 from nmcheck.checks.sampling import SampledNetwork
 from nmcheck.moments.flips import FlipInterval, pooled_clopper_pearson
+from nmcheck.moments.reference_moments import ReferenceMoments
 from nmcheck.moments.tightness import SampledMoments, Tightness, floor, overall, per_class
 from nmcheck.results import (
     ClassMoments,
@@ -29,16 +31,14 @@ from nmcheck.results import (
 )
 
 NO_COVARIANCE = "this engine gives variances only, and a flip probability needs the logits' covariance"
-ONE_IMAGE = "a standard error over images needs at least two"
-NO_SPREAD = "the reference finds no variance in some logit"
-UNRESOLVED = (
-    "the reference's standard error is at the rounding of its own arithmetic (hardly a noise sample crossed a kink), "
-    "so no error can be stated in units of it"
-)
+ONE_IMAGE = "a standard error over images needs at least two in which noise moves the logit"
+UNMOVED = "no noise sample moved this logit by more than rounding, so its variance is 0 as far as the reference shows"
+NOTHING_MOVED = "no noise sample moved any logit by more than rounding, so there is nothing to compare"
+ALL_TRUSTED = "no variance is carried by too few samples"
 
 
 def moment_entries(
-    case: Case, options: AnalyzeOptions, runs: MomentRuns, network: SampledNetwork
+    case: Case, options: AnalyzeOptions, runs: MomentRuns, networks: Mapping[float, SampledNetwork]
 ) -> tuple[MomentEntry, ...]:
     """One entry per noise level and engine, in the order asked for."""
     entries: list[MomentEntry] = []
@@ -49,14 +49,7 @@ def moment_entries(
         if not all(np.isfinite(array).all() for array in astuple(sampled)):
             raise infinite_outputs(case, sigma)
         flips = pooled_clopper_pearson((found.flips, found.flip_trials) for found in references)
-        lowest = floor(sampled)
-        reference = ReferenceEntry(
-            method="plain" if options.reference == "plain" else "control-variate",
-            n=references[0].samples,
-            pilot=0 if options.reference_error is None else LEAST_REFERENCE_SAMPLES,
-            execution=network.description,
-            floor=FloorEntry(mean_er=lowest.mean_er, var_er=lowest.var_er),
-        )
+        reference = _reference(options, references, sampled, networks[sigma])
         for engine in runs.plan.engines:
             run = runs.engines[sigma, engine]
             seconds = run.seconds / len(references)
@@ -74,7 +67,7 @@ def moment_entries(
                     bank=runs.bank.use if runs.bank is not None and engine == "bank" else None,
                     propagation=propagation_entry(case, run.propagated, sampled) if run.propagated else None,
                     reference=reference,
-                    per_class=_per_class(run, sampled, network.rounding),
+                    per_class=_per_class(run, sampled),
                     overall=_overall(run, sampled, flips, _no_flips(engine)),
                     flips=estimated,
                     flips_reason=None if estimated is not None else _no_flips(engine),
@@ -83,6 +76,33 @@ def moment_entries(
                 )
             )
     return tuple(entries)
+
+
+def _reference(
+    options: AnalyzeOptions, references: Sequence[ReferenceMoments], sampled: SampledMoments, network: SampledNetwork
+) -> ReferenceEntry:
+    lowest, moved = floor(sampled), sampled.moved
+    controlled = torch.stack([found.controlled for found in references]).numpy()
+    needed = [found.samples_for_tails for found in references]
+    enough = max((samples for samples in needed if samples is not None), default=None)
+    return ReferenceEntry(
+        method="plain" if options.reference == "plain" else "control-variate",
+        n=references[0].samples,
+        pilot=0 if options.reference_error is None else LEAST_REFERENCE_SAMPLES,
+        execution=network.description,
+        floor=FloorEntry(
+            mean_er=None if lowest is None else lowest.mean_er,
+            mean_er_reason=NOTHING_MOVED if lowest is None else None,
+            var_er=None if lowest is None else lowest.var_er,
+            var_er_reason=NOTHING_MOVED if lowest is None else None,
+        ),
+        logits=moved.size,
+        unmoved=int((~moved).sum()),
+        plain=int((moved & ~controlled).sum()),
+        heavy_tailed=sum(int(found.heavy_tailed.sum()) for found in references),
+        samples_for_tails=enough,
+        samples_for_tails_reason=ALL_TRUSTED if enough is None else None,
+    )
 
 
 def _cut(
@@ -102,20 +122,20 @@ def _arrays(run: EngineRun) -> tuple[np.ndarray, np.ndarray]:
     return torch.stack(mean).cpu().numpy(), torch.stack(variance).cpu().numpy()
 
 
-def _per_class(run: EngineRun, sampled: SampledMoments, rounding: float) -> tuple[ClassMoments, ...]:
+def _per_class(run: EngineRun, sampled: SampledMoments) -> tuple[ClassMoments, ...]:
     mean, variance = _arrays(run)
     missing = _missing_variance(run)
     return tuple(
         ClassMoments(
             class_=one.class_index,
-            **_tightness(one, missing),
+            **_tightness(one, missing, UNMOVED),
             mean_z=one.mean_z,
-            mean_z_reason=None if one.mean_z is not None else UNRESOLVED,
+            mean_z_reason=None if one.mean_z is not None else UNMOVED,
             var_z=None if missing else one.var_z,
-            var_z_reason=missing or (None if one.var_z is not None else UNRESOLVED),
+            var_z_reason=None if one.var_z is not None and not missing else missing or UNMOVED,
             images=one.images,
         )
-        for one in per_class(mean, variance, sampled, rounding)
+        for one in per_class(mean, variance, sampled)
     )
 
 
@@ -128,7 +148,7 @@ def _overall(run: EngineRun, sampled: SampledMoments, flips: FlipInterval, no_fl
     mean, variance = _arrays(run)
     analytic = [flip for flip in run.flips if flip is not None]
     return OverallMoments(
-        **_tightness(overall(mean, variance, sampled), _missing_variance(run)),
+        **_tightness(overall(mean, variance, sampled), _missing_variance(run), NOTHING_MOVED),
         flip=FlipEntry(
             analytic=float(np.mean(analytic)) if analytic else None,
             analytic_reason=None if analytic else no_flips,
@@ -141,16 +161,23 @@ def _overall(run: EngineRun, sampled: SampledMoments, flips: FlipInterval, no_fl
     )
 
 
-def _tightness(found: Tightness, missing: str | None) -> dict[str, Any]:
-    """The fields that entries per class and overall share; ``missing`` says why there are no variances."""
-    fields: dict[str, Any] = {}
+def _tightness(found: Tightness, missing: str | None, unmoved: str) -> dict[str, Any]:
+    """The fields that entries per class and overall share.
+
+    Args:
+        found: the numbers.
+        missing: why there are no variances; None if there are.
+        unmoved: what to say where no sample moved what is averaged.
+    """
+    fields: dict[str, Any] = {"unmoved": found.unmoved}
+    one = unmoved if found.mean_er is None else ONE_IMAGE
     for key, value, reason in (
-        ("mean_er", found.mean_er, None),
-        ("mean_er_se", found.mean_er_se, ONE_IMAGE),
-        ("var_er", found.var_er, None),
-        ("var_er_se", found.var_er_se, ONE_IMAGE),
-        ("mean_bias_sd", found.mean_bias_sd, NO_SPREAD),
-        ("var_ratio", found.var_ratio, NO_SPREAD),
+        ("mean_er", found.mean_er, unmoved),
+        ("mean_er_se", found.mean_er_se, one),
+        ("var_er", found.var_er, unmoved),
+        ("var_er_se", found.var_er_se, one),
+        ("mean_bias_sd", found.mean_bias_sd, unmoved),
+        ("var_ratio", found.var_ratio, unmoved),
     ):
         if missing and key.startswith("var_"):
             value, reason = None, missing  # noqa: PLW2901

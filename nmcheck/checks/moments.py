@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from nmcheck.checks.bank_engine import BankEngine
 from nmcheck.checks.case import Case
@@ -25,17 +24,20 @@ from nmcheck.errors import ModelError
 from nmcheck.linearize.linearizer import LINEARIZERS
 from nmcheck.linearize.steps import network_of
 from nmcheck.moments.diagonal import propagate_diagonal
-from nmcheck.moments.flips import gaussian_class_probabilities, gaussian_flip_probability
+from nmcheck.moments.flips import DOUBLE_ROUNDING, gaussian_class_probabilities, gaussian_flip_probability
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.propagation.propagate import propagate
 from nmcheck.moments.propagation.propagated import Propagated
-from nmcheck.moments.reference import ReferenceMoments
+from nmcheck.moments.reference_moments import ReferenceMoments
 from nmcheck.steps import Network
 
 
 @dataclass
 class EngineRun:
     """One engine at one noise level, image by image.
+
+    Args:
+        first: of every class, the first class whose logit is the same function (``graph.equal_logits``).
 
     Attributes:
         moments: what it says of each image.
@@ -46,6 +48,7 @@ class EngineRun:
         probed: nodes whose squared slopes diagonal propagation took from random probes; empty for other engines.
     """
 
+    first: np.ndarray
     moments: list[LogitMoments] = field(default_factory=list)
     flips: list[float | None] = field(default_factory=list)
     classes: list[np.ndarray | None] = field(default_factory=list)
@@ -53,14 +56,26 @@ class EngineRun:
     propagated: list[Propagated] = field(default_factory=list)
     probed: tuple[str, ...] = ()
 
-    def add(self, found: LogitMoments, label: int, seconds: float) -> None:
-        """One more image."""
+    def add(self, found: LogitMoments, label: int, seconds: float, rounding: float = DOUBLE_ROUNDING) -> None:
+        """One more image.
+
+        Args:
+            found: its moments.
+            label: the class predicted for it without noise.
+            seconds: what they took.
+            rounding: relative rounding of the arithmetic they come from.
+        """
         self.seconds += seconds
         self.moments.append(found)
-        covariance = found.covariance
-        flip = None if covariance is None else gaussian_flip_probability(found.mean, covariance, label)
-        self.flips.append(flip)
-        self.classes.append(None if covariance is None else gaussian_class_probabilities(found.mean, covariance, label))
+        if found.covariance is None:
+            self.flips.append(None)
+            self.classes.append(None)
+            return
+        # Equal logits have equal moments, not only up to rounding.
+        mean = found.mean[self.first]
+        covariance = found.covariance[self.first][:, self.first]
+        self.flips.append(gaussian_flip_probability(mean, covariance, label, rounding))
+        self.classes.append(gaussian_class_probabilities(mean, covariance, label, rounding))
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,7 @@ def run_moments(
     case: Case,
     options: AnalyzeOptions,
     plan: MomentPlan,
-    network: SampledNetwork,
+    networks: Mapping[float, SampledNetwork],
     *,
     counts: Mapping[float, int],
     advance: Callable[[int], None],
@@ -100,22 +115,24 @@ def run_moments(
     """Run every engine and the reference at every image and noise level.
 
     The reference's control variate takes the best derivative at hand: the one averaged over the noise if moments are
-    propagated, and then the bends of the propagation, too; else that of the model around the cut, else the one at the
-    image.
+    propagated; else that of the model around the cut, else the one at the image. Any would do: its expectation is known
+    for every derivative, right or wrong, so that a fault of an engine cannot move what it is judged by.
 
     Args:
         case: the network, the images and what the noise is like.
         options: noise levels, engines and seeds.
         plan: which engines run.
-        network: what the reference samples.
+        networks: what the reference samples, by noise level.
         counts: samples an image of the reference, by noise level.
         advance: told of each image done.
         bank: serves the engine ``bank``; None where it is not asked for.
     """
     linearizer = None if plan.cut is None else LINEARIZERS[options.linearizer](case.double, plan.cut)
-    steps = _steps(case, network) if {"propagate", "diagonal"} & set(plan.engines) else None
-    propagation = None if steps is None else _propagation(steps, options)
-    engines = {(sigma, name): EngineRun() for sigma in options.sigmas for name in plan.engines}
+    propagated = bool({"propagate", "diagonal"} & set(plan.engines))
+    dtypes = {sigma: _dtype(case, network) for sigma, network in networks.items()}
+    of_dtype = {dtype: _steps(case, dtype) for dtype in dict.fromkeys(dtypes.values()) if propagated}
+    first = case.double.equal.first
+    engines = {(sigma, name): EngineRun(first) for sigma in options.sigmas for name in plan.engines}
     references: dict[float, list[ReferenceMoments]] = {sigma: [] for sigma in options.sigmas}
     of_image = ImageModel(case, linearizer, options.averaging_points // 2)
     for row, image in enumerate(case.images):
@@ -126,7 +143,9 @@ def run_moments(
             of_image.expect(x, noise_seed(options.seed, Purpose.AVERAGING, position, level))
             if linearizer is not None and not of_image.gram.isfinite().all():
                 raise infinite_outputs(case, sigma)
-            slope, surrogate = None, None
+            slope = None
+            steps = of_dtype.get(dtypes[sigma])
+            propagation = None if steps is None else _propagation(steps, options)
             for name in plan.engines:
                 start = time.perf_counter()
                 run = engines[sigma, name]
@@ -151,22 +170,19 @@ def run_moments(
                     covariance = moved.covariance.to(flat)
                     found = LogitMoments(moved.mean.to(flat), covariance.diagonal(), covariance)
                     _check_finite(case, sigma, found)
-                    run.add(found, label, time.perf_counter() - start)
+                    run.add(found, label, time.perf_counter() - start, torch.finfo(moved.mean.dtype).eps)
                     slope = moved.jacobian.to(flat)
-                    surrogate = None if steps is None else steps.bends_of(moved)
-                    # What it holds of every value would add up over the images.
-                    run.propagated.append(replace(moved, surrogate=None))
+                    run.propagated.append(moved)
             seed = noise_seed(options.seed, Purpose.REFERENCE, position, level)
             references[sigma].append(
                 sample_reference(
                     options,
-                    network,
+                    networks[sigma],
                     of_image.slope if slope is None else slope,
                     x,
                     samples=counts[sigma],
                     label=label,
                     seed=seed,
-                    surrogate=surrogate,
                 )
             )
         advance(1)
@@ -199,14 +215,13 @@ class _Steps:
         """The input in that precision."""
         return GaussianInput(x.mean.to(self.dtype), x.sigma, x.structure)
 
-    def bends_of(self, found: Propagated) -> Callable[[Tensor], Tensor] | None:
-        """From noise in any precision to what the network's bends make of it."""
-        surrogate = found.surrogate
-        return None if surrogate is None else lambda noise: surrogate.bends(noise.to(self.dtype))
+
+def _dtype(case: Case, network: SampledNetwork) -> torch.dtype:
+    return case.single.dtype if network.rounding == SINGLE else case.double.dtype
 
 
-def _steps(case: Case, network: SampledNetwork) -> _Steps:
-    program = case.single if network.rounding == SINGLE else case.double
+def _steps(case: Case, dtype: torch.dtype) -> _Steps:
+    program = case.single if dtype == case.single.dtype else case.double
     return _Steps(network_of(program), program.dtype)
 
 

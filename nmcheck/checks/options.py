@@ -64,7 +64,7 @@ class AnalyzeOptions:
     seed: int = 0
     samples: int = 100
     reference: str = "control-variate"
-    reference_samples: int = 600
+    reference_samples: int = 1500
     reference_error: float | None = None
     residual_samples: int = 128
     second_order: bool = False

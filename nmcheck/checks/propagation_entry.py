@@ -9,11 +9,12 @@ import torch
 
 from nmcheck.checks.case import Case
 from nmcheck.linearize.steps import linearized_reasons
-from nmcheck.moments.propagation.propagated import Propagated
+from nmcheck.moments.propagation.propagated import Propagated, largest
 from nmcheck.moments.tightness import SampledMoments
 from nmcheck.results import LayerGain, LinearizedNode, PropagationEntry
 
-NO_SPREAD = "the reference finds no variance in some logit"
+NO_SPREAD = "no noise sample moved any logit"
+NO_QUADRATURE = "no function of the network is integrated numerically"
 PAIRED = "what is not linear in the noise was summed over pairs of elements"
 
 
@@ -24,19 +25,18 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
     deviation by the reference, of residual samples in units of the engine's own variance.
     """
     sampled_errors = [
-        float(((one.variance_error / one.covariance.diagonal().clamp(min=1e-300)) ** 2).mean())
-        for one in found
-        if one.variance_error is not None
+        _mean_square(one.variance_error, one.covariance.diagonal()) for one in found if one.variance_error is not None
     ]
     errors = [one.direction_error for one in found if one.direction_error is not None]
     error, reason = None, None
     if errors:
-        spread = np.sqrt(sampled.variance)
-        given = np.stack([one.double().cpu().numpy() for one in errors])
-        error = float(np.sqrt(np.mean((given / spread) ** 2))) if (spread > 0).all() else None
+        moved, given = sampled.moved, np.stack([one.double().cpu().numpy() for one in errors])
+        ratios = given[moved] ** 2 / sampled.variance[moved]
+        error = float(np.sqrt(ratios.mean())) if len(ratios) else None
         reason = None if error is not None else NO_SPREAD
     else:
         reason = "there is a tangent for every direction of the noise"
+    quadrature_error = largest(one.quadrature_error for one in found)
     return PropagationEntry(
         directions=found[0].directions,
         random=bool(errors),
@@ -48,6 +48,8 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
         mean_correction_error_sd=_over_images([one.correction_error for one in found], found),
         direction_error_sd=error,
         direction_error_sd_reason=reason,
+        quadrature_error_sd=quadrature_error,
+        quadrature_error_sd_reason=None if quadrature_error is not None else NO_QUADRATURE,
         linearized=tuple(LinearizedNode(node=node, what=what) for node, what in linearized_reasons(case.graph).items()),
         gains=tuple(
             LayerGain(node=node, gain=float(np.sqrt(np.mean([one.gains[node] ** 2 for one in found]))))
@@ -58,8 +60,11 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
 
 def _over_images(means: Sequence[torch.Tensor], found: Sequence[Propagated]) -> float:
     """Root mean square over images and logits, in units of the logits' own standard deviations."""
-    squares: list[float] = []
-    for mean, one in zip(means, found, strict=True):
-        variance = one.covariance.diagonal()
-        squares.append(float((mean.square() / variance.clamp(min=torch.finfo(variance.dtype).tiny)).mean()))
+    squares = [_mean_square(mean, one.covariance.diagonal().sqrt()) for mean, one in zip(means, found, strict=True)]
     return float(np.sqrt(np.mean(squares)))
+
+
+def _mean_square(errors: torch.Tensor, sizes: torch.Tensor) -> float:
+    """Of errors over sizes, where there is a size; 0 where there is none."""
+    some = sizes > 0
+    return float((errors[some].double() / sizes[some].double()).square().mean()) if bool(some.any()) else 0.0

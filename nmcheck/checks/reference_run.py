@@ -15,7 +15,8 @@ from nmcheck.checks.sampling import SampledNetwork
 from nmcheck.checks.seeds import Purpose, noise_seed
 from nmcheck.errors import UsageError
 from nmcheck.moments.gaussian import GaussianInput
-from nmcheck.moments.reference import ReferenceMoments, control_variate, plain
+from nmcheck.moments.reference import control_variate, plain
+from nmcheck.moments.reference_moments import ReferenceMoments
 from nmcheck.moments.tightness import SampledMoments, floor
 
 MOST_SAMPLES = 1_000_000
@@ -31,7 +32,6 @@ def sample_reference(
     samples: int,
     label: int,
     seed: int,
-    surrogate: Callable[[Tensor], Tensor] | None = None,
 ) -> ReferenceMoments:
     """The logits' moments by the sampler asked for.
 
@@ -43,11 +43,12 @@ def sample_reference(
         samples: how many.
         label: the class that flips are counted against.
         seed: of the noise.
-        surrogate: from noise to the bends it takes for another (``control_variate``); None for none.
     """
     if options.reference == "plain":
-        return plain(network.evaluate, x, samples=samples, label=label, seed=seed)
-    return control_variate(network.evaluate, x, slope, pairs=samples // 2, label=label, seed=seed, bends=surrogate)
+        return plain(network.evaluate, x, samples=samples, label=label, seed=seed, rounding=network.rounding)
+    return control_variate(
+        network.evaluate, x, slope, pairs=samples // 2, label=label, seed=seed, rounding=network.rounding
+    )
 
 
 def sampled_moments(references: Iterable[ReferenceMoments]) -> SampledMoments:
@@ -62,19 +63,20 @@ def sampled_moments(references: Iterable[ReferenceMoments]) -> SampledMoments:
         mean_se=stacked([one.mean_se for one in found]).numpy(),
         variance=stacked([one.variance for one in found]).numpy(),
         variance_se=stacked([one.variance_se for one in found]).numpy(),
+        moved=stacked([one.moved & (one.variance > 0) for one in found]).numpy(),
     )
 
 
 def reference_counts(
-    case: Case, options: AnalyzeOptions, network: SampledNetwork, advance: Callable[[int], None]
+    case: Case, options: AnalyzeOptions, networks: Mapping[float, SampledNetwork], advance: Callable[[int], None]
 ) -> Mapping[float, int]:
     """Samples an image at each noise level.
 
     The number asked for; or, with ``--reference-error``, what takes the floor of E_r (``moments.tightness.floor``), of
     mean and variance alike, down to it: a floor falls as one over the square root of the samples, and a pilot run of
-    500 an image tells where it starts. The pilot goes without bends, which would take a propagation an image, so where
-    they are used later the floor of the mean ends up lower than asked. Its noise is used for nothing else, because a
-    count that depends on the samples it is taken from biases their intervals.
+    500 an image tells where it starts. The pilot's slopes are those at the image, so where slopes averaged over the
+    noise are used later the floor ends up lower than asked. Its noise is used for nothing else, because a count that
+    depends on the samples it is taken from biases their intervals.
 
     Raises:
         UsageError: more than ``MOST_SAMPLES`` would be needed.
@@ -91,7 +93,7 @@ def reference_counts(
             pilots[sigma].append(
                 sample_reference(
                     options,
-                    network,
+                    networks[sigma],
                     slope,
                     GaussianInput(image.flatten(), sigma, case.structure),
                     samples=LEAST_REFERENCE_SAMPLES,
@@ -105,8 +107,8 @@ def reference_counts(
 
 def _needed(sigma: float, pilots: Sequence[ReferenceMoments], target: float) -> int:
     lowest = floor(sampled_moments(pilots))
-    ratio = max(lowest.mean_er, lowest.var_er) / target
-    # Infinite or missing outputs are refused by the run itself, in its own words.
+    ratio = math.nan if lowest is None else max(lowest.mean_er, lowest.var_er) / target
+    # Infinite outputs and those that noise does not move are for the run itself to report, in its own words.
     if not math.isfinite(ratio):
         return LEAST_REFERENCE_SAMPLES
     needed = max(LEAST_REFERENCE_SAMPLES, 2 * math.ceil(LEAST_REFERENCE_SAMPLES / 2 * ratio**2))

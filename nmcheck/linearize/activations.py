@@ -83,3 +83,6 @@ SMOOTH: Mapping[str, tuple[float, ...]] = {
 Functions with poles or an edge (Log, Sqrt, Reciprocal, Tan, Acos, ...) are not among them: under Gaussian noise their
 moments need not exist.
 """
+
+HARMONIC: Mapping[str, float] = {"Exp": 1.0, "Sinh": 1.0, "Cosh": 1.0, "Sin": -1.0, "Cos": -1.0}
+"""Of those, the ones that are their own second derivative, up to this sign."""

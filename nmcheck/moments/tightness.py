@@ -2,6 +2,9 @@
 
 Arrays are (images, classes); "class" is the index of a logit. E_r is dominated by logits whose mean is near zero, so it
 stands beside the bias in output deviations and the z-score, which says whether the reference can see an error at all.
+
+A logit that no sample moved (masked, dead, saturated) has no variance that an error could be measured by, and an E_r of
+2 as soon as an engine says 1e-300: averages leave it out, and say how many they left out.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import scipy.special
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 Array = np.ndarray
 _FLOOR_NODES = 256
@@ -26,37 +29,44 @@ class SampledMoments:
         mean_se: their standard errors.
         variance: sampled variances.
         variance_se: their standard errors.
+        moved: whether samples moved the logit; where they did, its variance is positive.
     """
 
     mean: Float[Array, "images classes"]
     mean_se: Float[Array, "images classes"]
     variance: Float[Array, "images classes"]
     variance_se: Float[Array, "images classes"]
+    moved: Bool[Array, "images classes"]
 
     def of_class(self, c: int) -> SampledMoments:
         """The reference of one logit, shape (images, 1)."""
-        return SampledMoments(self.mean[:, [c]], self.mean_se[:, [c]], self.variance[:, [c]], self.variance_se[:, [c]])
+        return SampledMoments(
+            self.mean[:, [c]], self.mean_se[:, [c]], self.variance[:, [c]], self.variance_se[:, [c]], self.moved[:, [c]]
+        )
 
 
 @dataclass(frozen=True)
 class Tightness:
-    """Errors averaged over images. None: the number does not exist (see each).
+    """Errors averaged over the logits that samples moved. None: the number does not exist.
+
+    Without such a logit there is none; a standard error needs two images that have one.
 
     Attributes:
-        images: how many.
+        images: how many there are.
+        unmoved: pairs of an image and a logit that are left out, since no sample moved the logit.
         mean_er: E_r of the means.
-        mean_er_se: its standard error over images; None for a single image.
+        mean_er_se: its standard error over images.
         var_er: E_r of the variances.
-        var_er_se: its standard error over images; None for a single image.
-        mean_bias_sd: mean of |analytic mean - reference mean| / reference standard deviation; None if a reference
-            variance is not positive.
-        var_ratio: sum of analytic over sum of reference variances; None if the latter is not positive.
+        var_er_se: its standard error over images.
+        mean_bias_sd: mean of |analytic mean - reference mean| / reference standard deviation.
+        var_ratio: sum of analytic over sum of reference variances.
     """
 
     images: int
-    mean_er: float
+    unmoved: int
+    mean_er: float | None
     mean_er_se: float | None
-    var_er: float
+    var_er: float | None
     var_er_se: float | None
     mean_bias_sd: float | None
     var_ratio: float | None
@@ -69,7 +79,7 @@ class ClassTightness(Tightness):
     Attributes:
         class_index: the logit.
         mean_z: sum_i (analytic_i - reference_i) / sqrt(sum_i se_i^2) over the images, of the means; standard normal
-            for an exact engine and independent samples. None if the reference has no error, or none above its rounding.
+            for an exact engine and independent samples.
         var_z: the same of the variances.
     """
 
@@ -101,7 +111,6 @@ def per_class(
     mean: Float[Array, "images classes"],
     variance: Float[Array, "images classes"],
     reference: SampledMoments,
-    rounding: float = 0.0,
 ) -> tuple[ClassTightness, ...]:
     """Errors of the analytic ``mean`` and ``variance``, one entry a class, averaged over the images.
 
@@ -111,18 +120,14 @@ def per_class(
         mean: the engine's.
         variance: the engine's.
         reference: what they are compared with.
-        rounding: relative rounding error of one evaluation of the sampled network. Where so little noise is drawn that
-            no sample crosses a kink, the control variate leaves nothing but rounding, and the standard error says
-            nothing about what the rare crossings would have added: such a z is None.
     """
-    size = rounding * np.abs(reference.mean).max(axis=1)
-    spread = 2.0 * size * np.sqrt(np.maximum(reference.variance, 0.0).max(axis=1))
+    moved = reference.moved
     return tuple(
         ClassTightness(
             **asdict(overall(mean[:, [c]], variance[:, [c]], reference.of_class(c))),
             class_index=c,
-            mean_z=_z(mean[:, c], reference.mean[:, c], reference.mean_se[:, c], size),
-            var_z=_z(variance[:, c], reference.variance[:, c], reference.variance_se[:, c], spread),
+            mean_z=_z(mean[:, c], reference.mean[:, c], reference.mean_se[:, c], moved[:, c]),
+            var_z=_z(variance[:, c], reference.variance[:, c], reference.variance_se[:, c], moved[:, c]),
         )
         for c in range(mean.shape[1])
     )
@@ -132,20 +137,23 @@ def overall(
     mean: Float[Array, "images classes"], variance: Float[Array, "images classes"], reference: SampledMoments
 ) -> Tightness:
     """Errors averaged over classes and images; standard errors over images, each image's classes averaged first."""
-    mean_er = relative_error(mean, reference.mean).mean(axis=1)
-    var_er = relative_error(variance, reference.variance).mean(axis=1)
-    bias = None
-    if (reference.variance > 0).all():
-        bias = float((np.abs(mean - reference.mean) / np.sqrt(reference.variance)).mean())
-    total = float(reference.variance.sum())
+    moved = reference.moved
+    left = {"images": len(mean), "unmoved": int((~moved).sum())}
+    if not moved.any():
+        return Tightness(
+            **left, mean_er=None, mean_er_se=None, var_er=None, var_er_se=None, mean_bias_sd=None, var_ratio=None
+        )
+    mean_er = _by_image(relative_error(mean, reference.mean), moved)
+    var_er = _by_image(relative_error(variance, reference.variance), moved)
+    bias = np.abs(mean - reference.mean)[moved] / np.sqrt(reference.variance[moved])
     return Tightness(
-        images=len(mean),
+        **left,
         mean_er=float(mean_er.mean()),
         mean_er_se=_standard_error(mean_er),
         var_er=float(var_er.mean()),
         var_er_se=_standard_error(var_er),
-        mean_bias_sd=bias,
-        var_ratio=float(variance.sum()) / total if total > 0 else None,
+        mean_bias_sd=float(bias.mean()),
+        var_ratio=float(variance[moved].sum()) / float(reference.variance[moved].sum()),
     )
 
 
@@ -163,19 +171,27 @@ def relative_error_floor(
     return total / _FLOOR_NODES
 
 
-def floor(reference: SampledMoments) -> Floor:
-    """The floor averaged over images and classes."""
+def floor(reference: SampledMoments) -> Floor | None:
+    """The floor averaged over images and those of their logits that samples moved; None if there are none."""
+    moved = reference.moved
+    if not moved.any():
+        return None
     return Floor(
-        mean_er=float(relative_error_floor(reference.mean, reference.mean_se).mean()),
-        var_er=float(relative_error_floor(reference.variance, reference.variance_se).mean()),
+        mean_er=float(_by_image(relative_error_floor(reference.mean, reference.mean_se), moved).mean()),
+        var_er=float(_by_image(relative_error_floor(reference.variance, reference.variance_se), moved).mean()),
     )
+
+
+def _by_image(values: Array, moved: Array) -> Array:
+    """Averages over the logits moved, of every image that has one."""
+    some = moved.any(axis=1)
+    return np.where(moved, values, 0.0).sum(axis=1)[some] / moved.sum(axis=1)[some]
 
 
 def _standard_error(per_image: Array) -> float | None:
     return float(per_image.std(ddof=1)) / math.sqrt(len(per_image)) if len(per_image) > 1 else None
 
 
-def _z(analytic: Array, reference: Array, se: Array, rounding: Array) -> float | None:
-    scale = math.sqrt(float((se**2).sum()))
-    resolved = scale > math.sqrt(float((rounding**2).sum()))
-    return float((analytic - reference).sum()) / scale if resolved else None
+def _z(analytic: Array, reference: Array, se: Array, moved: Array) -> float | None:
+    scale = math.sqrt(float((se[moved] ** 2).sum()))
+    return float((analytic - reference)[moved].sum()) / scale if scale > 0 else None

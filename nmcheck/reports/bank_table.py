@@ -18,8 +18,8 @@ CHOICES = {
 }
 
 
-def bank_preview(preview: BankPreview) -> tuple[str, str]:
-    """Two sentences, for standard error, before the work begins."""
+def bank_preview(preview: BankPreview) -> tuple[str, ...]:
+    """Two sentences, for standard error, before the work begins, and what should be doubted."""
     head = " with the affine part in front as a sparse matrix" if preview.sparse_head else ""
     return (
         f"{preview.cut_kind} at {preview.cut}: p = {preview.p:,}, n = {preview.n:,}, d = {preview.d:,}; "
@@ -28,6 +28,7 @@ def bank_preview(preview: BankPreview) -> tuple[str, str]:
         f"{duration(preview.seconds_per_point)} a point, {duration(preview.seconds)} in all in one process "
         f"({preview.kernels} kernels, {counted(preview.chunk, 'row')} at a time{head}); the choice of the "
         "points comes first.",
+        *(f"Warning: {warning}" for warning in preview.warnings),
     )
 
 

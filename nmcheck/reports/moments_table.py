@@ -11,7 +11,7 @@ from nmcheck.counting import counted
 from nmcheck.reports.bank_table import bank_use
 from nmcheck.reports.layout import PlainTable, new_table, paragraph, reasons, settle, styled, widest
 from nmcheck.reports.numbers import level, significant, with_error, z_score
-from nmcheck.results.moments import ClassMoments, MomentEntry, OverallMoments
+from nmcheck.results.moments import ClassMoments, MomentEntry, OverallMoments, ReferenceEntry
 
 MEASURES = ("E_r mean", "E_r var", "bias/sd", "var ratio", "z mean", "z var")
 LEGEND = (
@@ -70,6 +70,14 @@ def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
         )
         for entry, way in found
         if way.samples is not None
+    ]
+    lines += [
+        paragraph(
+            f"propagate at sigma {level(entry.sigma_pixel)}: means of smooth functions are integrated numerically, to "
+            f"{significant(way.quadrature_error_sd, 2)} of a unit's own standard deviation or better."
+        )
+        for entry, way in found
+        if way.quadrature_error_sd is not None
     ]
     lines += [
         paragraph(
@@ -166,9 +174,35 @@ def _cells(row: ClassMoments | OverallMoments) -> tuple[str, ...]:
 
 def _reference(engines: list[MomentEntry]) -> RenderableType:
     reference, first = engines[0].reference, engines[0]
-    floor = reference.floor
     model_units = ", ".join(level(float(significant(value, 4))) for value in first.sigma_model)
-    return paragraph(
+    return paragraph(" ".join([_sampled(first, model_units), *_exceptions(reference)]))
+
+
+def _exceptions(reference: ReferenceEntry) -> list[str]:
+    """What a reader must know of single logits, a sentence each."""
+    pairs = f"of {reference.logits:,} logits (images times classes)"
+    found: list[str] = []
+    if reference.unmoved:
+        found.append(
+            f"{reference.unmoved:,} {pairs} were not moved by any sample: their variance is 0, and averages leave them "
+            "out."
+        )
+    if reference.plain and reference.method != "plain":
+        found.append(
+            f"For {reference.plain:,} {pairs} the control variate explains nothing, so that they were sampled plainly."
+        )
+    if reference.heavy_tailed:
+        found.append(
+            f"For {reference.heavy_tailed:,} {pairs} few samples carry the variance (heavy tails), so that it and its "
+            f"interval are not to be trusted: --reference-samples {reference.samples_for_tails} or more would do."
+        )
+    return found
+
+
+def _sampled(first: MomentEntry, model_units: str) -> str:
+    reference = first.reference
+    floor = reference.floor
+    return (
         f"Reference: {reference.method} Monte Carlo, {counted(reference.n, 'sample')} an image, run by "
         f"{reference.execution}. "
         f"Noise floor (E_r of a perfect engine): mean {significant(floor.mean_er, 2)}, "

@@ -32,13 +32,20 @@ class ReferenceEntry(Record):
     """The Monte Carlo run an engine is measured against.
 
     Attributes:
-        method: ``control-variate`` (antithetic pairs with the linear part as control and, where moments are
-            propagated, the bends of nonlinear steps for the mean) or ``plain``.
+        method: ``control-variate`` (antithetic pairs with the linear part as control variate) or ``plain``.
         n: noise samples per image.
         pilot: noise samples per image of the pilot run that n was chosen by, which are used for nothing else; 0 where
             n was asked for.
         execution: what ran the noisy images.
         floor: what a perfect engine would show.
+        logits: pairs of an image and a logit.
+        unmoved: those of them that no noise sample moved by more than rounding: their variance is 0 as far as the
+            samples show, and averages leave them out.
+        plain: those of the others for which the control variate explains nothing, so that they were sampled plainly.
+        heavy_tailed: those whose variance is carried by so few samples that neither it nor its interval is to be
+            trusted.
+        samples_for_tails: noise samples per image that would do for them, at least.
+        samples_for_tails_reason: why none is stated.
     """
 
     method: Literal["control-variate", "plain"]
@@ -46,6 +53,12 @@ class ReferenceEntry(Record):
     pilot: int = 0
     execution: str
     floor: FloorEntry
+    logits: int
+    unmoved: int
+    plain: int
+    heavy_tailed: int
+    samples_for_tails: int | None
+    samples_for_tails_reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +92,14 @@ class FlipEntry(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMoments(Record):
-    """Tightness at one logit, averaged over the images used, whatever their label.
+    """Tightness at one logit, averaged over the images in which noise moves it, whatever their label.
 
     With x the engine's value and y the reference's, E_r = 2 |x - y| / (|x| + |y|), as in the papers' tables.
 
     Attributes:
         class_: index of the logit; the JSON key is ``class``.
-        images: number of images averaged over.
+        images: number of images used.
+        unmoved: images in which no noise sample moved the logit (variance 0), which the averages leave out.
         mean_er: E_r of the mean.
         mean_er_reason: why it could not be computed.
         mean_er_se: its standard error over the images.
@@ -106,6 +120,7 @@ class ClassMoments(Record):
 
     class_: int
     images: int
+    unmoved: int
     mean_er: float | None
     mean_er_reason: str | None = None
     mean_er_se: float | None
@@ -126,9 +141,10 @@ class ClassMoments(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class OverallMoments(Record):
-    """Tightness averaged over all logits and images.
+    """Tightness averaged over the images and those of their logits that noise moves.
 
     Attributes:
+        unmoved: pairs of an image and a logit that no noise sample moved (variance 0), which the averages leave out.
         mean_er: E_r of the mean.
         mean_er_reason: why it could not be computed.
         mean_er_se: its standard error over the images.
@@ -144,6 +160,7 @@ class OverallMoments(Record):
         flip: probability that noise changes the predicted class.
     """
 
+    unmoved: int
     mean_er: float | None
     mean_er_reason: str | None = None
     mean_er_se: float | None
@@ -203,6 +220,9 @@ class PropagationEntry(Record):
         direction_error_sd: standard error of the means from random directions, in units of each logit's own standard
             deviation; root mean square over images and logits, from the difference of two halves.
         direction_error_sd_reason: why there is none.
+        quadrature_error_sd: error of the numerical integrals that give the means of smooth functions (tanh, GELU, ...),
+            in units of the unit's own standard deviation; the largest of any unit and image.
+        quadrature_error_sd_reason: why there is none.
         linearized: layers whose slopes are those of their tangent.
         gains: noise behind each elementwise layer.
     """
@@ -217,6 +237,8 @@ class PropagationEntry(Record):
     mean_correction_error_sd: float
     direction_error_sd: float | None
     direction_error_sd_reason: str | None = None
+    quadrature_error_sd: float | None
+    quadrature_error_sd_reason: str | None = None
     linearized: tuple[LinearizedNode, ...]
     gains: tuple[LayerGain, ...]
 

@@ -51,7 +51,7 @@ def test_defaults_reach_the_analysis():
     assert code == 0
     assert (options.sigmas, options.cut, options.linearizer) == ((0.05, 0.1), None, "taylor")
     assert options.engines == ("propagate", "two-stage", "published-theorem2")
-    assert (options.seed, options.samples, options.reference_samples) == (0, 100, 600)
+    assert (options.seed, options.samples, options.reference_samples) == (0, 100, 1500)
     assert (options.scale, options.value_range, options.device) == (None, None, "auto")
 
 

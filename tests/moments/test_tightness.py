@@ -17,6 +17,7 @@ def reference(images: int = 200, classes: int = 4, se: float = 0.02) -> tuple[np
             mean_se=np.full_like(mean, se),
             variance=variance + se * generator.normal(size=mean.shape),
             variance_se=np.full_like(mean, se),
+            moved=np.full(mean.shape, True),
         ),
     )
 
@@ -34,6 +35,9 @@ def test_an_exact_engine_has_standard_normal_scores_and_sits_on_the_floor() -> N
     assert all(c.mean_z is not None and abs(c.mean_z) < 3 for c in classes)
     assert all(c.var_z is not None and abs(c.var_z) < 3 for c in classes)
     whole, least = overall(mean, variance, sampled), floor(sampled)
+    assert least is not None
+    assert whole.mean_er is not None
+    assert whole.var_er is not None
     assert whole.mean_er_se is not None
     assert whole.var_er_se is not None
     assert abs(whole.mean_er - least.mean_er) < 4 * whole.mean_er_se
@@ -78,6 +82,42 @@ def test_floor_is_the_expected_error_of_a_normal_truth() -> None:
 
 def test_what_cannot_be_computed_is_none() -> None:
     one, zero = np.ones((1, 1)), np.zeros((1, 1))
-    (only,) = per_class(one, one, SampledMoments(one, zero, zero, zero))
-    assert (only.mean_er_se, only.mean_bias_sd, only.var_ratio, only.mean_z, only.var_z) == (None,) * 5
-    assert (only.mean_er, only.var_er) == (0.0, 2.0)
+    (only,) = per_class(one, one, SampledMoments(one, zero, one, zero, one > 0))
+    assert (only.mean_er_se, only.mean_z, only.var_z) == (None,) * 3
+    assert (only.mean_er, only.var_er, only.mean_bias_sd, only.var_ratio) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_logits_that_nothing_moved_are_left_out_and_counted() -> None:
+    """An engine's 1e-300 against a variance of 0 is an E_r of 2 and says nothing."""
+    mean, variance, sampled = reference()
+    whole = overall(mean[:, 1:], variance[:, 1:], SampledMoments(*(part[:, 1:] for part in vars(sampled).values())))
+    still = sampled.moved.copy()
+    still[:, 0] = False
+    zeros = np.where(still, sampled.variance, 0.0)
+    masked = SampledMoments(sampled.mean, sampled.mean_se, zeros, sampled.variance_se, still)
+    found = overall(np.where(still, mean, 7.0), np.where(still, variance, 1e-300), masked)
+    assert found.unmoved == 200
+    for name in ("mean_er", "mean_er_se", "var_er", "var_er_se", "mean_bias_sd", "var_ratio"):
+        assert getattr(found, name) == pytest.approx(getattr(whole, name))
+    classes = per_class(mean, variance, masked)
+    assert classes[0].unmoved == 200
+    assert classes[0].mean_er is classes[0].var_er is classes[0].mean_z is classes[0].var_ratio is None
+    assert classes[1].unmoved == 0
+
+
+def test_images_in_which_nothing_moved_do_not_count_as_images() -> None:
+    mean, variance, sampled = reference()
+    moved = sampled.moved.copy()
+    moved[:150] = False
+    some = SampledMoments(sampled.mean, sampled.mean_se, sampled.variance, sampled.variance_se, moved)
+    rest = SampledMoments(*(part[150:] for part in vars(sampled).values()))
+    found, alone = overall(mean, variance, some), overall(mean[150:], variance[150:], rest)
+    assert found.mean_er == pytest.approx(alone.mean_er)
+    assert found.mean_er_se == pytest.approx(alone.mean_er_se)
+    assert (found.images, found.unmoved) == (200, 600)
+    assert floor(some) == floor(rest)
+
+
+def test_without_a_logit_that_moved_there_is_no_floor() -> None:
+    zero = np.zeros((2, 2))
+    assert floor(SampledMoments(zero, zero, zero, zero, zero > 0)) is None

@@ -11,7 +11,7 @@ from nmcheck.checks.moment_entries import moment_entries
 from nmcheck.checks.moments import run_moments
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import MomentPlan
-from nmcheck.checks.sampling import SampledNetwork
+from nmcheck.checks.sampling import SampledNetwork, fine_enough
 from nmcheck.results import MomentEntry
 
 
@@ -44,6 +44,7 @@ def measure_moments(
     if not plan.engines:
         return MeasuredMoments(None, plan.left_out, 0)
     counts = dict.fromkeys(options.sigmas, options.reference_samples)
-    runs = run_moments(case, options, plan, network, counts=counts, advance=advance)
-    entries = moment_entries(case, options, runs, network)
+    networks = {sigma: fine_enough(case, network, sigma) for sigma in options.sigmas}
+    runs = run_moments(case, options, plan, networks, counts=counts, advance=advance)
+    entries = moment_entries(case, options, runs, networks)
     return MeasuredMoments(entries, plan.left_out, options.reference_samples * len(case.positions))

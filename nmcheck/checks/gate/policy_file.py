@@ -19,6 +19,8 @@ from nmcheck.outside_text import brief
 
 FILES = ("nmcheck.toml", "pyproject.toml")
 """Where a policy is looked for if none is named."""
+_LEAST_ALPHA = 1e-9
+"""Reports give confidences as numbers near 1, which tell alpha even if a thousand classes share this one."""
 _INIT = "write one with: nmcheck gate --init MODEL --data SPEC -o nmcheck.toml"
 _MOST_BYTES = 2**20
 """Of a policy file; some thousand checks."""
@@ -166,7 +168,7 @@ class _Reader:
             seed=top.whole("seed", least=0, most=_MOST_SEED),
             scale=top.text("scale"),
             noise=top.text("noise") or "isotropic",
-            alpha=top.number("alpha", above=0.0, below=0.5) or 0.01,
+            alpha=top.number("alpha", least=_LEAST_ALPHA, below=0.5) or 0.01,
             demands=demands,
             waivers=waivers,
         )

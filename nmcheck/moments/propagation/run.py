@@ -13,9 +13,8 @@ from nmcheck.errors import UsageError
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.propagation.closure import mean_correction, mean_is_exact, slope_correction
 from nmcheck.moments.propagation.passes import pass_backward, pass_forward
-from nmcheck.moments.propagation.propagated import Propagated
+from nmcheck.moments.propagation.propagated import Propagated, largest
 from nmcheck.moments.propagation.second_order import Residuals, pair_covariance
-from nmcheck.moments.propagation.surrogate import Surrogate
 from nmcheck.moments.propagation.tangents import Tangents
 from nmcheck.moments.propagation.value import Passed, Value
 from nmcheck.moments.relu import deviation
@@ -153,7 +152,7 @@ class Run:
             samples=len(self._noise),
             variance_error=variance_error,
             gains=_gains(self._x, passed),
-            surrogate=Surrogate(self._network, [(step, one.respond) for step, one in passed]) if self._exact else None,
+            quadrature_error=largest(one.quadrature_error for _, one in passed),
         )
 
 

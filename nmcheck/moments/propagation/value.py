@@ -140,6 +140,8 @@ class Passed:
         injected: variance the step adds to its first output's elements, uncorrelated with what came in; None for none.
         variance: of the first output's elements, where the rule has it at hand.
         bends: the kinks that made the step's injected variance; empty where it was none.
+        quadrature_error: the largest error of an element's mean by quadrature, in units of the element's own standard
+            deviation; None where nothing was integrated so.
     """
 
     outputs: tuple[Value, ...]
@@ -148,3 +150,4 @@ class Passed:
     injected: Tensor | None = None
     variance: Tensor | None = None
     bends: tuple[Bend, ...] = ()
+    quadrature_error: float | None = None
