@@ -21,6 +21,7 @@ from nmcheck.checks.gate.student import student_interval
 from nmcheck.errors import UsageError
 from nmcheck.moments.confidence_sequence import anytime_interval
 from nmcheck.moments.flips import clopper_pearson
+from nmcheck.outside_text import brief
 from nmcheck.results import GateBaseline, GateCheck, Report, certified_radius
 from nmcheck.results.document import DocumentError, read_document
 from nmcheck.results.gate import Verdict
@@ -267,5 +268,5 @@ def _unusable(path: Path, error: DocumentError) -> UsageError:
 
 
 def _short(value: object) -> str:
-    text = str(value)
+    text = value if isinstance(value, str) else brief(value)
     return f"{text[:16]}..." if len(text) > 40 else text
