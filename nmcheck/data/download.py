@@ -53,6 +53,26 @@ REMOTE = {
 }
 
 
+def cache_folder(source: RemoteSet, cache: Path | None = None) -> Path:
+    """Where the files of a named set are kept.
+
+    Args:
+        source: the set.
+        cache: folder of all sets; by default the user's cache folder for nmcheck.
+
+    Raises:
+        DataError: the user has none, without a home.
+    """
+    import pooch
+
+    try:
+        return (cache or Path(pooch.os_cache("nmcheck"))) / source.name
+    except RuntimeError as error:
+        raise DataError(
+            f"There is no folder to keep the data set {source.name} in ({error}); set HOME or XDG_CACHE_HOME."
+        ) from error
+
+
 def read_remote(source: RemoteSet, split: str, cache: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of a named set, from the cache or the network.
 
@@ -68,7 +88,7 @@ def read_remote(source: RemoteSet, split: str, cache: Path | None = None) -> tup
 
     # pooch announces downloads on a logger of its own that writes to stderr by itself.
     pooch.get_logger().setLevel(logging.WARNING)
-    folder = (cache or Path(pooch.os_cache("nmcheck"))) / source.name
+    folder = cache_folder(source, cache)
     arrays = []
     for kind in ("images-idx3", "labels-idx1"):
         file = f"{SPLIT_PREFIX[split]}-{kind}-ubyte.gz"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nmcheck.data.dataset import Dataset, Range, as_labels
-from nmcheck.data.download import REMOTE, read_remote
+from nmcheck.data.download import REMOTE, cache_folder, read_remote
 from nmcheck.data.folders import pillow_decoder, read_class_folders
 from nmcheck.data.idx import has_idx_files, read_idx_folder
 from nmcheck.data.npz import read_npz
@@ -41,6 +41,14 @@ def read_data(spec: str, value_range: Range | None) -> Dataset:
         labels=None if labels is None else as_labels(labels, len(images) if images.ndim else 0, spec),
         value_range=value_range,
     )
+
+
+def path_of(spec: str) -> Path:
+    """The file or folder that is read for a data spec, whether it is there or not."""
+    source, split = _parse(spec)
+    if source == "mnist" and split != "train":
+        return Path(str(files("nmcheck.data") / "mnist.npz"))
+    return cache_folder(REMOTE[source]) if source in REMOTE else Path(source)
 
 
 def _parse(spec: str) -> tuple[str, str | None]:
