@@ -10,7 +10,8 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from functools import lru_cache
+from typing import Annotated, Any
 
 import typer
 
@@ -91,9 +92,15 @@ def run(arguments: Sequence[str] | None = None, session: Session | None = None) 
     return code
 
 
+@lru_cache(maxsize=1)
+def _command() -> Any:
+    """Made once: it takes typer longer than most refusals."""
+    return typer.main.get_command(app)
+
+
 def _run(words: list[str]) -> int:
     try:
-        code = typer.main.get_command(app).main(args=words, prog_name="nmcheck", standalone_mode=False)
+        code = _command().main(args=words, prog_name="nmcheck", standalone_mode=False)
         # What typer writes itself, as help, is still on its way.
         sys.stdout.flush()
     except SystemExit:

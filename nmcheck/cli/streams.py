@@ -36,9 +36,10 @@ class _Stream:
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what is written."""
-        with self._failing():
-            self._open().flush()
+        """Hand on what is written, which is nothing where it is closed."""
+        if self._stream is not None:
+            with self._failing():
+                self._open().flush()
 
     def writelines(self, lines: Any) -> None:
         """Write several texts."""
@@ -110,7 +111,7 @@ class _Output(_Stream):
             return
         reason = getattr(error, "strerror", None) or str(error)
         raise OutputError(
-            f"Standard output cannot be written to: {reason}; send it to another place, or name a file by --output."
+            f"Standard output cannot be written to: {reason.rstrip('.')}; send it to another place, or name a file by --output."
         ) from error
 
 
