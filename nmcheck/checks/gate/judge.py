@@ -259,6 +259,10 @@ def _examples(case: Case, draft: Draft, found: Bracket, limit: float | None = No
     return tuple(chosen)
 
 
+EXAMPLE_FILES = ("adversarial-*.npy",)
+"""Patterns of the names of files with examples."""
+
+
 def example_file(found: Bracket, index: int) -> str:
     """Name of the file of an image's nearest example."""
     boxed = "" if found.box is None else f"-box-{found.box[0]:g}-{found.box[1]:g}"
