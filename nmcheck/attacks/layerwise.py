@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nmcheck.attacks.ddn import ddn
 from nmcheck.attacks.problem import Attack, Problem
+from nmcheck.decision import predicted_class
 from nmcheck.execute.program import Program
 from nmcheck.graph.ir import Graph
 
@@ -41,7 +42,8 @@ def attack_layer(
     values = program.activations(x, [*sources, *held])
     shapes = [graph.shapes[name] for name in sources]
     start = torch.cat([values[name].flatten(1) for name in sources], dim=1)
-    predicted = program(x).argmax(dim=1)
+    predicted = predicted_class(program(x))
+    masked = program.equal.never if program.equal.holds_for(sources) else ()
 
     def problem(rows: slice, fixed: Sequence[Tensor]) -> Problem:
         def one(joint: Tensor) -> Tensor:
@@ -50,7 +52,7 @@ def attack_layer(
             return run(*given, *fixed).flatten()
 
         spread = float(start.abs().amax()) if start.numel() else 1.0
-        return Problem(torch.func.vmap(one), start[rows], predicted[rows], reach=max(spread, 1e-30))
+        return Problem(torch.func.vmap(one), start[rows], predicted[rows], reach=max(spread, 1e-30), masked=masked)
 
     if not held:
         return attack(problem(slice(None), ())).norms

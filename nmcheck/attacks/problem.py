@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nmcheck.attacks.norms import Norm
+from nmcheck.decision import takes_over
 
 _ROUNDING = 8
 """Units in the last place of the largest logit by which another class must exceed the label's."""
@@ -17,7 +18,7 @@ _ROUNDING = 8
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Find, for each image, a small change after which another class than its label has the largest logit.
+    """Find, for each image, a small change after which another class than its label is predicted.
 
     Logit differences are used throughout, never a softmax: its gradient vanishes where the network is sure.
 
@@ -28,6 +29,7 @@ class Problem:
         norm: what is to be small.
         box: range that changed elements must stay in, or None; the images lie in it.
         reach: the largest change of a single element that makes sense: the width of the data's range.
+        masked: classes that are never chosen, whatever their logits.
         lengths: what each class's difference is divided by where the steepest direction is chosen, shape (images,
             classes): the length of its slope makes it a distance. None for 1.
         seed: seeds whatever is random. All images share the same random directions, so that an image's result does
@@ -41,6 +43,7 @@ class Problem:
     box: tuple[float, float] | None = None
     reach: float = 1.0
     seed: int = 0
+    masked: tuple[int, ...] = ()
     lengths: Float[Tensor, "images classes"] | None = None
 
     def rows(self, chosen: Int[Tensor, " chosen"]) -> Problem:
@@ -53,16 +56,18 @@ class Problem:
         return points if self.box is None else points.clamp(*self.box)
 
     def differences(self, points: Float[Tensor, "images *sample"]) -> Float[Tensor, "images classes"]:
-        """f_c' - f_c for every class c', c being the label; -inf for c itself."""
-        return _differences(self.logits(points), self.labels)
+        """f_c' - f_c for every class c', c being the label; -inf for c itself and for masked classes."""
+        return self._differences(self.logits(points))
 
     @torch.no_grad()
     def gap(self, points: Float[Tensor, "images *sample"]) -> Float[Tensor, " images"]:
         """Largest of the differences: positive where the point is adversarial, -inf where a logit is NaN.
 
-        Less an allowance for rounding, which differs with the number of images run at once.
+        Less an allowance for rounding, which differs with the number of images run at once. So a tie is no success, but
+        where both logits are zero, as behind a ReLU, and rounding has no part in it: there a class that wins ties
+        (``decision``) makes it the least positive number there is.
         """
-        return _gap(self.logits(points), self.labels)
+        return self._gap(self.logits(points))
 
     def slope(
         self, points: Float[Tensor, "images *sample"]
@@ -70,10 +75,10 @@ class Problem:
         """The gap, and the gradient of the largest difference over length; NaN or infinite slopes count as zero."""
         at = points.detach().requires_grad_(True)
         logits = self.logits(at)
-        differences = _differences(logits, self.labels)
+        differences = self._differences(logits)
         scaled = differences if self.lengths is None else differences / self.lengths
         gradient = _gradient(scaled.amax(dim=1), at)
-        return _gap(logits.detach(), self.labels), gradient
+        return self._gap(logits.detach()), gradient
 
     def slopes(
         self, points: Float[Tensor, "images *sample"], most: int
@@ -92,6 +97,21 @@ class Problem:
             low, high = self.box
             slopes = slopes.masked_fill(((points <= low) & (slopes < 0)) | ((points >= high) & (slopes > 0)), 0)
         return largest.T.detach(), slopes
+
+    def _differences(self, logits: Float[Tensor, "images classes"]) -> Float[Tensor, "images classes"]:
+        excluded = torch.nn.functional.one_hot(self.labels, logits.shape[1]).bool()
+        excluded[:, list(self.masked)] = True
+        return (logits - logits.gather(1, self.labels[:, None])).masked_fill(excluded, -torch.inf)
+
+    def _gap(self, logits: Float[Tensor, "images classes"]) -> Float[Tensor, " images"]:
+        differences = self._differences(logits)
+        allowance = _ROUNDING * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)
+        gap = differences.amax(dim=1) - allowance
+        classes = torch.arange(logits.shape[1], device=logits.device)
+        tied = (logits == 0) & (differences == 0)
+        won = tied & takes_over(differences, classes, self.labels[:, None])
+        gap = torch.where(won.any(dim=1), gap.clamp(min=torch.finfo(logits.dtype).tiny), gap)
+        return gap.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
     def random_direction(self) -> Float[Tensor, "images *sample"]:
         """A direction of unit norm, the same for every image."""
@@ -151,19 +171,6 @@ class Nearest:
     def candidates(self) -> Candidates:
         """What was found."""
         return Candidates(self.points, self.norms)
-
-
-def _differences(
-    logits: Float[Tensor, "images classes"], labels: Int[Tensor, " images"]
-) -> Float[Tensor, "images classes"]:
-    own = torch.nn.functional.one_hot(labels, logits.shape[1]).bool()
-    return (logits - logits.gather(1, labels[:, None])).masked_fill(own, -torch.inf)
-
-
-def _gap(logits: Float[Tensor, "images classes"], labels: Int[Tensor, " images"]) -> Float[Tensor, " images"]:
-    largest = _differences(logits, labels).amax(dim=1)
-    gap = largest - _ROUNDING * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)
-    return gap.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
 def _gradient(values: Tensor, at: Tensor, *, keep: bool = False) -> Tensor:

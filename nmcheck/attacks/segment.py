@@ -29,6 +29,8 @@ def pull_back(nearest: Nearest, steps: int = STEPS) -> None:
     last = torch.zeros_like(low)
     for _ in range(steps):
         share = (low_gap / (low_gap - high_gap)).nan_to_num(nan=0.5, posinf=0.5, neginf=0.5)
+        # A gap that is no more than a tie says nothing about where it began.
+        share = torch.where(high_gap > torch.finfo(high_gap.dtype).tiny, share, 0.5)
         at = low + (high - low) * share.clamp(_MARGIN, 1 - _MARGIN)
         points = problem.x + per_image(at, change) * change
         gap = problem.gap(points)

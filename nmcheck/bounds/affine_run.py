@@ -137,11 +137,23 @@ class LayerConstants:
             self._matrices[source, target] = affine_matrix(self.program, source, target)
         return self._matrices[source, target]
 
-    def logit_distances(self, source: str) -> Float[Tensor, "classes classes"]:
+    def logit_distances(self, source: str, changed: tuple[str, ...] | None = None) -> Float[Tensor, "classes classes"]:
         """||a_c - a_c'||: how fast a difference of logits changes with the value that the last affine stretch reads.
 
-        At the logits themselves it is sqrt(2) for every pair.
+        At the logits themselves it is sqrt(2) for every pair. Between equal logits it is 0.
+
+        Args:
+            source: that value.
+            changed: the values whose change is looked at; the source itself if not given.
         """
+        distances = self._logit_distances(source)
+        equal = self.program.equal
+        if not equal.holds_for(changed or (source,)):
+            return distances
+        first = torch.from_numpy(equal.first)
+        return distances.masked_fill(first == first.unsqueeze(1), 0)
+
+    def _logit_distances(self, source: str) -> Tensor:
         if source not in self._distances:
             self._check_sizes(source)
             distances = self._pair_distances(source)

@@ -13,8 +13,8 @@ from nmcheck.bounds.affine_run import LayerConstants
 from nmcheck.bounds.propagation import input_sources, joint_reach, route
 from nmcheck.bounds.published.algorithm_5_1 import PublishedLayer, PublishedRadii, algorithm_5_1
 from nmcheck.bounds.radius import CertifiedRadii
-from nmcheck.bounds.softmax_margin import predicted_class
 from nmcheck.bounds.structure import PASS_THROUGH
+from nmcheck.decision import predicted_class
 from nmcheck.errors import UnsupportedError
 from nmcheck.execute.program import Program
 from nmcheck.graph.ir import Graph, Node

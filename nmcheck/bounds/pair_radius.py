@@ -16,7 +16,8 @@ from nmcheck.bounds.dense_chain import dense_tail, tail_constants
 from nmcheck.bounds.propagation import joint_reach, route
 from nmcheck.bounds.radius import CertifiedRadii
 from nmcheck.bounds.rounding import rounded_margins
-from nmcheck.bounds.softmax_margin import logit_margins, predicted_class
+from nmcheck.bounds.softmax_margin import logit_margins
+from nmcheck.decision import predicted_class
 from nmcheck.errors import UnsupportedError
 
 THEOREM = (
@@ -53,7 +54,8 @@ class PairRadii:
         margins = rounded_margins(logit_margins(logits, classes), logits)
         last = affine_run(graph, graph.logits, (graph.input,))
         before = joint_reach(constants, route(graph, (graph.input,), last.source)).item()
-        pairs = _quotient(margins, constants.logit_distances(last.source)[classes] * before)
+        distances = constants.logit_distances(last.source, (graph.input,))
+        pairs = _quotient(margins, distances[classes] * before)
         tail = self._tail_constants()
         if tail is not None:
             pairs = torch.maximum(pairs, _quotient(margins, tail[0][classes] * tail[1]))

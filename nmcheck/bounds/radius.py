@@ -45,7 +45,7 @@ class CertifiedRadii:
     logits: Float[Tensor, "images classes"]
     classes: Int[Tensor, " images"]
     activations: Mapping[str, Tensor]
-    _margins: dict[str, Tensor] = field(default_factory=dict)
+    _margins: dict[tuple[str, bool], Tensor] = field(default_factory=dict)
 
     def from_values(self, sources: tuple[str, ...]) -> Float[Tensor, " images"]:
         """Least norm of a joint change of ``sources`` that can change the label; infinite if none can.
@@ -56,16 +56,18 @@ class CertifiedRadii:
         graph = self.constants.graph
         last = affine_run(graph, graph.logits, sources)
         path = route(graph, sources, last.source)
-        distance = self._last_stretch(last.source)
+        distance = self._last_stretch(last.source, sources)
         radius = _quotient(distance, joint_reach(self.constants, path, None, len(distance)))
         return self._with_local_lrn(path, distance, radius) if path.lrn else radius
 
-    def _last_stretch(self, source: str) -> Float[Tensor, " images"]:
+    def _last_stretch(self, source: str, changed: tuple[str, ...]) -> Float[Tensor, " images"]:
         """How far the value ``source``, after which everything is affine, must move to change the label."""
-        if source not in self._margins:
+        key = source, self.constants.program.equal.holds_for(changed)
+        if key not in self._margins:
             margins = rounded_margins(logit_margins(self.logits, self.classes), self.logits)
-            self._margins[source] = nearest_hyperplane(margins, self.classes, self.constants.logit_distances(source))
-        return self._margins[source]
+            distances = self.constants.logit_distances(source, changed)
+            self._margins[key] = nearest_hyperplane(margins, self.classes, distances)
+        return self._margins[key]
 
     def _with_local_lrn(
         self, path: Route, distance: Float[Tensor, " images"], certified: Float[Tensor, " images"]

@@ -11,10 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-
-def predicted_class(logits: Float[Tensor, "images classes"]) -> Int[Tensor, " images"]:
-    """The class of the largest logit, the first one in case of a tie."""
-    return logits.argmax(dim=-1)
+from nmcheck.decision import predicted_class
 
 
 def logit_margins(
@@ -40,11 +37,11 @@ def nearest_hyperplane(
     """Min over c' != c of margin over distance.
 
     A pair of equal rows keeps its order under every perturbation, so it counts as infinitely far and never as 0/0;
-    a tie between different rows gives 0.
+    a tie between different rows gives 0, whichever of the two stands first: the least change breaks it.
 
     Args:
         margins: f_c - f_c', as ``logit_margins`` gives them.
-        classes: c for every image.
+        classes: c for every image, the predicted one.
         distances: ||w_c - w_c'||, as ``pair_distances`` gives them.
     """
     rows = distances[classes]

@@ -7,10 +7,11 @@ from math import prod
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int64, Shaped
 
 from nmcheck.checks.case import Case
 from nmcheck.checks.consistency import model_input
+from nmcheck.decision import predicted_class
 from nmcheck.execute.session import ReferenceSession
 
 Box = tuple[float, float]
@@ -43,13 +44,17 @@ def decisions(
     case: Case, session: ReferenceSession, pixels: Float64[np.ndarray, "images *sample"]
 ) -> Int64[np.ndarray, " images"]:
     """The class the file gives each image; -1 where its output has a NaN or a positive infinity."""
-    output = session.run(model_input(case, pixels))
+    return decided(case, session.run(model_input(case, pixels)))
+
+
+def decided(case: Case, output: Shaped[np.ndarray, "images *output"]) -> Int64[np.ndarray, " images"]:
+    """The class that the file's output for each image stands for; -1 where it has a NaN or a positive infinity."""
     flat = output.reshape(len(output), prod(output.shape[1:]))
-    classes = case.single.classes
     # A file that ends in an arg-max gives the class itself.
-    chosen = flat.argmax(axis=1) if flat.shape[1] == classes else flat[:, 0]
+    chosen = predicted_class(flat) if flat.shape[1] == case.single.classes else flat[:, 0]
     sound = ~(np.isnan(flat) | (flat == np.inf)).any(axis=1)
-    return np.where(sound, np.where(sound, chosen, 0).astype(np.int64), -1)
+    # Between equal logits its rounding decides nothing.
+    return np.where(sound, case.single.equal.first[np.where(sound, chosen, 0).astype(np.int64)], -1)
 
 
 def verify(

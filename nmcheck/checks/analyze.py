@@ -25,6 +25,7 @@ from nmcheck.checks.report_head import data_entry, model_entry
 from nmcheck.checks.sample_bounds import contradictions
 from nmcheck.checks.sampling import fine_enough, sampled_network
 from nmcheck.checks.scales import scale_warnings
+from nmcheck.checks.undecided import undecided_warnings
 from nmcheck.execute.session import ReferenceSession
 from nmcheck.moments.diagonal import PROBES
 from nmcheck.results import LeftOut, Report, ToolEntry
@@ -110,7 +111,9 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
         normalization=normalization,
         graph=graph_nodes(case.file_graph),
         warnings=(
+            *case.dataset.notes,
             *scale_warnings(case, session, accuracy),
+            *undecided_warnings(case, session),
             *(() if bank is None else bank.warnings),
             *contradictions(bounds_found.per_sample),
         ),

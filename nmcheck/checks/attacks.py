@@ -155,6 +155,7 @@ def problem_of(
         box,
         reach=value_range(case),
         seed=seed,
+        masked=case.single.equal.never,
     )
 
 

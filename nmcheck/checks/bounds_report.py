@@ -28,6 +28,7 @@ from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.report_head import data_entry, model_entry
 from nmcheck.checks.sample_bounds import End, certified_end, contradictions, sample_bounds
 from nmcheck.checks.scales import scale_warnings
+from nmcheck.checks.undecided import undecided_warnings
 from nmcheck.errors import UsageError
 from nmcheck.execute.session import ReferenceSession
 from nmcheck.results import BoundsEntry, IteratedStep, LayerAttack, RadiusEntry, Report, SampleBounds, ToolEntry
@@ -124,7 +125,12 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
         bounds=(entry,),
         normalization=(),
         graph=graph_nodes(case.file_graph),
-        warnings=(*scale_warnings(case, session, accuracy), *contradictions(samples)),
+        warnings=(
+            *case.dataset.notes,
+            *scale_warnings(case, session, accuracy),
+            *undecided_warnings(case, session),
+            *contradictions(samples),
+        ),
         notes=(
             *case.graph.notes,
             certified.choice.reason,

@@ -24,6 +24,7 @@ from nmcheck.data import (
     select,
     to_model_layout,
 )
+from nmcheck.decision import predicted_class
 from nmcheck.errors import ModelError, UsageError
 from nmcheck.execute.program import Program
 from nmcheck.graph.ir import Graph
@@ -88,8 +89,8 @@ class Case:
 
     @cached_property
     def predicted(self) -> Tensor:
-        """The class the network gives each image, shape (images,)."""
-        return self.logits.argmax(dim=1)
+        """The class the network gives each image in float64, shape (images,)."""
+        return predicted_class(self.logits)
 
     @cached_property
     def classes_of_images(self) -> Tensor:
@@ -131,7 +132,7 @@ def open_case(options: AnalyzeOptions) -> Case:
         )
     input_shape = graph.shapes[graph.input]
     scale = input_scale(options.scale, graph.model.metadata, input_shape, graph.batch_axis)
-    dataset = read_data(options.data, options.value_range)
+    dataset = read_data(options.data, options.value_range, options.samples, options.seed)
     check_labels(dataset, classes)
     positions = select(dataset, options.samples, options.seed)
     images = dataset.pixels(positions)

@@ -17,8 +17,10 @@ from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.compare_options import CompareOptions
 from nmcheck.checks.normalization import normalization_entries, normalization_nodes
 from nmcheck.checks.progress import Progress, SilentProgress
+from nmcheck.checks.sampling import decides_alike
 from nmcheck.checks.seeds import Purpose, noise_seed
 from nmcheck.data import to_model_layout
+from nmcheck.decision import predicted_class
 from nmcheck.moments.flips import pooled_clopper_pearson
 from nmcheck.results import UNREACHABLE, BoundsEntry, NormalizationEntry, RadiusEntry, Report, ToolEntry
 from nmcheck.results.comparison import ComparedFlips, ComparedModel, Comparison
@@ -97,7 +99,12 @@ def _examine(asked: BoundsOptions, options: CompareOptions, progress: Progress) 
 
 
 def _flips(case: Case, options: CompareOptions, level: int, advance: Callable[[int], None]) -> ComparedFlips:
-    """Plain sampling in float32: the noise is made in the layout of the data, so that every model sees the same."""
+    """Plain sampling in float32, or in float64 where float32 gives an image without noise another class.
+
+    The noise is made in the layout of the data, so that every model sees the same.
+    """
+    alike = decides_alike(case, lambda x: case.single(x.reshape(case.images.shape).float()))
+    program = case.single if alike else case.double
     sigma, graph = options.sigmas[level], case.graph
     stored = case.dataset.pixels(case.positions[:1]).shape[1:]
     predicted = case.predicted.cpu()
@@ -106,9 +113,9 @@ def _flips(case: Case, options: CompareOptions, level: int, advance: Callable[[i
         pick = np.random.default_rng(noise_seed(options.seed, Purpose.COMPARISON, int(position), level))
         drawn = sigma * pick.standard_normal((options.draws, *stored))
         noise = to_model_layout(drawn, graph.shapes[graph.input], graph.batch_axis)
-        noisy = torch.from_numpy((case.pixels[row] + noise).astype(np.float32))
+        noisy = torch.from_numpy(case.pixels[row] + noise).to(program.dtype)
         flips = sum(
-            int((case.single(part.to(case.device)).argmax(dim=1).cpu() != predicted[row]).sum())
+            int((predicted_class(program(part.to(case.device))).cpu() != predicted[row]).sum())
             for part in noisy.split(_TOGETHER)
         )
         counts.append((flips, options.draws))

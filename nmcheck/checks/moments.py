@@ -24,7 +24,7 @@ from nmcheck.errors import ModelError
 from nmcheck.linearize.linearizer import LINEARIZERS
 from nmcheck.linearize.steps import network_of
 from nmcheck.moments.diagonal import propagate_diagonal
-from nmcheck.moments.flips import gaussian_class_probabilities, gaussian_flip_probability
+from nmcheck.moments.flips import DOUBLE_ROUNDING, gaussian_class_probabilities, gaussian_flip_probability
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.propagation.propagate import propagate
 from nmcheck.moments.propagation.propagated import Propagated
@@ -36,6 +36,9 @@ from nmcheck.steps import Network
 class EngineRun:
     """One engine at one noise level, image by image.
 
+    Args:
+        first: of every class, the first class whose logit is the same function (``graph.equal_logits``).
+
     Attributes:
         moments: what it says of each image.
         flips: probability it gives a change of the predicted class; None where it gives no covariance.
@@ -45,6 +48,7 @@ class EngineRun:
         probed: nodes whose squared slopes diagonal propagation took from random probes; empty for other engines.
     """
 
+    first: np.ndarray
     moments: list[LogitMoments] = field(default_factory=list)
     flips: list[float | None] = field(default_factory=list)
     classes: list[np.ndarray | None] = field(default_factory=list)
@@ -52,14 +56,26 @@ class EngineRun:
     propagated: list[Propagated] = field(default_factory=list)
     probed: tuple[str, ...] = ()
 
-    def add(self, found: LogitMoments, label: int, seconds: float) -> None:
-        """One more image."""
+    def add(self, found: LogitMoments, label: int, seconds: float, rounding: float = DOUBLE_ROUNDING) -> None:
+        """One more image.
+
+        Args:
+            found: its moments.
+            label: the class predicted for it without noise.
+            seconds: what they took.
+            rounding: relative rounding of the arithmetic they come from.
+        """
         self.seconds += seconds
         self.moments.append(found)
-        covariance = found.covariance
-        flip = None if covariance is None else gaussian_flip_probability(found.mean, covariance, label)
-        self.flips.append(flip)
-        self.classes.append(None if covariance is None else gaussian_class_probabilities(found.mean, covariance, label))
+        if found.covariance is None:
+            self.flips.append(None)
+            self.classes.append(None)
+            return
+        # Equal logits have equal moments, not only up to rounding.
+        mean = found.mean[self.first]
+        covariance = found.covariance[self.first][:, self.first]
+        self.flips.append(gaussian_flip_probability(mean, covariance, label, rounding))
+        self.classes.append(gaussian_class_probabilities(mean, covariance, label, rounding))
 
 
 @dataclass(frozen=True)
@@ -115,7 +131,8 @@ def run_moments(
     propagated = bool({"propagate", "diagonal"} & set(plan.engines))
     dtypes = {sigma: _dtype(case, network) for sigma, network in networks.items()}
     of_dtype = {dtype: _steps(case, dtype) for dtype in dict.fromkeys(dtypes.values()) if propagated}
-    engines = {(sigma, name): EngineRun() for sigma in options.sigmas for name in plan.engines}
+    first = case.double.equal.first
+    engines = {(sigma, name): EngineRun(first) for sigma in options.sigmas for name in plan.engines}
     references: dict[float, list[ReferenceMoments]] = {sigma: [] for sigma in options.sigmas}
     of_image = ImageModel(case, linearizer, options.averaging_points // 2)
     for row, image in enumerate(case.images):
@@ -153,7 +170,7 @@ def run_moments(
                     covariance = moved.covariance.to(flat)
                     found = LogitMoments(moved.mean.to(flat), covariance.diagonal(), covariance)
                     _check_finite(case, sigma, found)
-                    run.add(found, label, time.perf_counter() - start)
+                    run.add(found, label, time.perf_counter() - start, torch.finfo(moved.mean.dtype).eps)
                     slope = moved.jacobian.to(flat)
                     run.propagated.append(moved)
             seed = noise_seed(options.seed, Purpose.REFERENCE, position, level)

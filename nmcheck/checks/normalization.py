@@ -12,6 +12,7 @@ from nmcheck.checks.bounds import TimedBounds, mean_kappa, mean_radius
 from nmcheck.checks.case import Case
 from nmcheck.checks.noise_gain import NOISE_SAMPLES, Gain, noise_gains
 from nmcheck.checks.options import AnalyzeOptions
+from nmcheck.decision import predicted_class
 from nmcheck.execute.program import Program
 from nmcheck.graph.ir import Graph, Node
 from nmcheck.graph.rewrite import with_batch_norm_folded, without_node
@@ -54,7 +55,7 @@ def _entry(
     folded = kind == "BatchNormalization"
     other = with_batch_norm_folded(case.graph, node.name) if folded else without_node(case.graph, node.name)
     program = Program(other, torch.float64, case.device)
-    correct = (program(case.images).argmax(dim=1) == case.classes_of_images).cpu().numpy()
+    correct = (predicted_class(program(case.images)) == case.classes_of_images).cpu().numpy()
     # A comparison of radii is over the same images: those that both models classify correctly.
     both = correct & case.correct.cpu().numpy()
     without = network_bounds(other, program, case.images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nmcheck.checks.adversarial import decided
 from nmcheck.checks.case import Case
 from nmcheck.data import input_scale
 from nmcheck.errors import UsageError
@@ -42,7 +43,7 @@ def scale_warnings(case: Case, session: ReferenceSession, accuracy: float | None
         if np.array_equal(other.gain, case.scale.gain) and np.array_equal(other.offset, case.scale.offset):
             continue
         scaled = (case.pixels * other.gain + other.offset).astype(np.float32)
-        found = float((session.run(scaled).reshape(len(scaled), -1).argmax(axis=1) == case.labels).mean())
+        found = float((decided(case, session.run(scaled)) == case.labels).mean())
         if found > guessed and (found >= least if case.scale.source == "default" else found > least):
             warnings.append(
                 f"With --scale {name} the model scores {found:.1%} on these images, against {accuracy:.1%} with "

@@ -13,6 +13,8 @@ from io import StringIO
 import numpy as np
 from jaxtyping import Float64
 
+from nmcheck.outside_text import message
+
 
 def robustness_property(
     low: Float64[np.ndarray, " inputs"],
@@ -20,8 +22,12 @@ def robustness_property(
     classes: int,
     label: int,
     comment: Sequence[str] = (),
+    *,
+    masked: Sequence[int] = (),
 ) -> str:
     """A VNN-LIB file that is satisfiable where another class than ``label`` reaches its output somewhere in the box.
+
+    A tie counts, also with a class that comes later and does not take over: VNN-LIB 1.0 has no strict comparison.
 
     Args:
         low: least value of every input of the network, in the order of its flattened input tensor.
@@ -29,9 +35,10 @@ def robustness_property(
         classes: number of outputs.
         label: the class whose output is largest at the image.
         comment: lines to put on top.
+        masked: classes that are never chosen, about which nothing is asked.
     """
-    others = [name for name in range(classes) if name != label]
-    lines = [f"; {line}" for line in comment]
+    others = [name for name in range(classes) if name != label and name not in masked]
+    lines = [f"; {message(line)}" for line in comment]
     lines += [f"(declare-const X_{place} Real)" for place in range(len(low))]
     lines += [f"(declare-const Y_{place} Real)" for place in range(classes)]
     for place, (least, most) in enumerate(zip(low, high, strict=True)):

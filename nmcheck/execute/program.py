@@ -14,6 +14,7 @@ from torch import Tensor
 from nmcheck.errors import ModelError, NmcheckError, UnsupportedError
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.table import row_for
+from nmcheck.graph.equal_logits import equal_logits
 from nmcheck.graph.ir import Graph, Node
 
 _CHUNK_ELEMENTS = 2**24
@@ -35,12 +36,16 @@ class Program:
     """A graph in one precision on one device.
 
     Weights become tensors once. Every function takes a single sample, without a batch axis beyond the graph's own of
-    length 1; batches are made by ``torch.func.vmap``.
+    length 1; batches are made by ``torch.func.vmap``. Logits that are the same function of what is given have the same
+    value, that of their first class, however a kernel rounds them by their places.
 
     Args:
         graph: the network.
         dtype: floating-point type of weights and values.
         device: torch's name of the device.
+
+    Attributes:
+        equal: the equal logits of the graph.
 
     Raises:
         UnsupportedError: an operator, or the way it is used, is not executed; the message names the node.
@@ -56,6 +61,7 @@ class Program:
         largest = max((prod(shape) for shape in graph.shapes.values()), default=1)
         self._chunk = max(1, min(_LARGEST_CHUNK, _CHUNK_ELEMENTS // max(1, largest)))
         self._check()
+        self.equal = equal_logits(graph)
 
     def function(self, source: str, target: str) -> Callable[[Tensor], Tensor]:
         """The part of the network between two values, for a single sample.
@@ -159,6 +165,9 @@ class Program:
             for name in targets
             if name in self.graph.constants
         }
+        first = None
+        if self.graph.logits in targets and self.equal.holds_for(sources):
+            first = torch.from_numpy(self.equal.first).to(self.device)
 
         def run(*given: Tensor) -> tuple[Tensor, ...]:
             values = {**dict(zip(sources, given, strict=True)), **fixed}
@@ -167,6 +176,9 @@ class Program:
                 values |= {name: value for name, value in _outputs(step, values).items() if name not in sources}
                 for name in step.dropped:
                     values.pop(name, None)
+            if first is not None:
+                logits = values[self.graph.logits]
+                values[self.graph.logits] = logits.flatten()[first].reshape(logits.shape)
             return tuple(values[target] for target in targets)
 
         return run

@@ -79,6 +79,12 @@ def _graph(path: Path, file: ModelFile, sample: Sample, *, source: str, output: 
         shapes[output] = found.constants[output].shape
         notes = (*notes, f"Output '{output}' is a constant: it does not depend on the input.")
     logits, stripped = find_logits(nodes, shapes, output)
+    last = next((node for node in nodes if node.name in stripped and node.attributes.get("select_last_index")), None)
+    if last is not None:
+        raise UnsupportedError(
+            f"{path}: node '{last.name}' ({last.op}) takes the last of equal logits (select_last_index), and nmcheck "
+            "takes the first, as ArgMax does by default; export the model without its arg-max or with the default."
+        )
     if stripped:
         verb = "is" if len(stripped) == 1 else "are"
         notes = (*notes, f"Logits are read at '{logits}', in front of {', '.join(stripped)}, which {verb} left out.")

@@ -11,12 +11,19 @@ import scipy.stats
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from nmcheck.decision import takes_over
+
 _Vector = Float[np.ndarray, " d"]
 _Matrix = Float[np.ndarray, "d d"]
 
 _ORTHANT_POINTS, _ORTHANT_ERROR = 10_000, 1e-4
 # A margin this many deviations above zero flips with probability below 3e-7, less than the integral can see.
 _NEAR = 5.0
+DOUBLE_ROUNDING = float(np.finfo(np.float64).eps)
+"""Relative rounding of float64."""
+_STILL, _TIED = 64, 16
+"""A margin has no variance where less than so many roundings of its logits' variances are left of it (at that much,
+rounding is a twentieth), and is zero where less than so many of its logits are."""
 MOST_CONTENDERS = 24
 """Classes likely enough to be confused with the label that each is worth an integral of its own."""
 
@@ -76,31 +83,35 @@ def pooled_clopper_pearson(counts: Iterable[tuple[int, int]], confidence: float 
     return clopper_pearson(sum(flips for flips, _ in counts), sum(trials for _, trials in counts), confidence)
 
 
-def gaussian_flip_probability(mean: Float[Tensor, " d"], covariance: Float[Tensor, "d d"], label: int) -> float:
-    """P(some other logit is at least the label's) if the logits were N(mean, covariance).
+def gaussian_flip_probability(
+    mean: Float[Tensor, " d"], covariance: Float[Tensor, "d d"], label: int, rounding: float = DOUBLE_ROUNDING
+) -> float:
+    """P(another class than the label is predicted) if the logits were N(mean, covariance).
 
     An estimate: ReLU networks' logits are not Gaussian. The probability that all margins f_label - f_c are positive is
     an orthant probability, integrated by scipy (Genz's method, seeded) to a few 1e-4, and kept between the bounds of
     Bonferroni, max_c P(margin_c <= 0) <= P <= sum_c P(margin_c <= 0), which carry the digits where it is small.
-    Singular covariances are fine; margins without variance decide by their sign, and those more than 5 deviations
-    above zero enter the bounds only (each adds at most 3e-7). Where the bounds differ by less than 1e-5, the upper one
-    is taken.
+    Singular covariances are fine; margins without variance decide by their sign, ties by the convention of
+    ``decision``, and those more than 5 deviations above zero enter the bounds only (each adds at most 3e-7). Where the
+    bounds differ by less than 1e-5, the upper one is taken.
 
     Args:
         mean: of the logits.
         covariance: of the logits.
         label: the class that is predicted without noise.
+        rounding: relative rounding of the arithmetic that mean and covariance come from. Of logits that always differ
+            by the same, it leaves a variance that is none.
 
     Returns:
         A probability; NaN if ``mean`` or ``covariance`` holds one.
     """
-    return _flip_probability(_array(mean), _array(covariance), label)
+    return _flip_probability(_array(mean), _array(covariance), label, rounding)
 
 
-def _flip_probability(mean: _Vector, covariance: _Matrix, label: int) -> float:
+def _flip_probability(mean: _Vector, covariance: _Matrix, label: int, rounding: float) -> float:
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         return math.nan
-    z = _margins(mean, covariance, label)
+    z = _margins(mean, covariance, label, rounding)
     single = scipy.stats.norm.sf(z)
     low, high = float(single.max()), min(1.0, float(single.sum()))
     near = np.flatnonzero(z < _NEAR)
@@ -123,9 +134,9 @@ def _flip_probability(mean: _Vector, covariance: _Matrix, label: int) -> float:
 
 
 def gaussian_class_probabilities(
-    mean: Float[Tensor, " d"], covariance: Float[Tensor, "d d"], label: int
+    mean: Float[Tensor, " d"], covariance: Float[Tensor, "d d"], label: int, rounding: float = DOUBLE_ROUNDING
 ) -> Float[np.ndarray, " d"] | None:
-    """P(class j has the largest logit) for every j if the logits were N(mean, covariance).
+    """P(class j is predicted) for every j if the logits were N(mean, covariance).
 
     The label's is one less ``gaussian_flip_probability``. The others share that: class j in proportion to the
     probability that its logit is the largest, by the same orthant integral, or, where that is below the integral's
@@ -135,20 +146,21 @@ def gaussian_class_probabilities(
         mean: of the logits, finite.
         covariance: of the logits, finite.
         label: the class that is predicted without noise.
+        rounding: as for ``gaussian_flip_probability``.
 
     Returns:
         Probabilities that sum to 1; None if more than ``MOST_CONTENDERS`` classes contend.
     """
     m, S = _array(mean), _array(covariance)
-    flip = _flip_probability(m, S, label)
-    weights = scipy.stats.norm.sf(_margins(m, S, label))
+    flip = _flip_probability(m, S, label, rounding)
+    weights = scipy.stats.norm.sf(_margins(m, S, label, rounding))
     for j in np.flatnonzero(weights > 0.01 * _ORTHANT_ERROR):
-        weights[j] = scipy.stats.norm.cdf(_margins(m, S, int(j))).min()
+        weights[j] = scipy.stats.norm.cdf(_margins(m, S, int(j), rounding)).min()
     contenders = np.flatnonzero(weights > _ORTHANT_ERROR)
     if len(contenders) > MOST_CONTENDERS:
         return None
     if len(contenders) > 1:
-        shares = [1.0 - _flip_probability(m, S, int(j)) for j in contenders]
+        shares = [1.0 - _flip_probability(m, S, int(j), rounding) for j in contenders]
         if sum(shares) > 0:
             weights[contenders] = np.clip(shares, 0.0, weights[contenders])
     total = weights.sum()
@@ -157,15 +169,20 @@ def gaussian_class_probabilities(
     return found
 
 
-def _margins(mean: _Vector, covariance: _Matrix, label: int) -> Float[np.ndarray, " d"]:
+def _margins(mean: _Vector, covariance: _Matrix, label: int, rounding: float) -> Float[np.ndarray, " d"]:
     """Means of the margins f_label - f_c over their deviations, for every class c; +infinity for the label itself.
 
-    A margin without variance is +-infinity by its sign, minus at 0.
+    A margin without variance is -infinity where c is predicted rather than the label, else +infinity.
     """
     centre = mean[label] - mean
-    variance = covariance[label, label] + covariance.diagonal() - 2.0 * covariance[label]
-    moving = variance > 0
-    z = np.where(moving, centre / np.sqrt(np.where(moving, variance, 1.0)), np.where(centre > 0, math.inf, -math.inf))
+    own = covariance[label, label] + covariance.diagonal()
+    variance = own - 2.0 * covariance[label]
+    moving = variance > _STILL * rounding * own
+    z = centre / np.sqrt(np.where(moving, variance, 1.0))
+    # Of two logits that move together; constant ones are what they are.
+    tied = (own > 0) & (np.abs(centre) <= _TIED * rounding * (np.abs(mean[label]) + np.abs(mean)))
+    lost = takes_over(np.where(tied, 0.0, -centre), np.arange(len(mean)), label)
+    z = np.where(moving, z, np.where(lost, -math.inf, math.inf))
     z[label] = math.inf
     return z
 

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from nmcheck.decision import predicted_class
+
 _LARGEST = 150
 """Exponent of two that an output's unit is held within, so that third powers of squares stay finite."""
 
@@ -37,7 +39,7 @@ class SeenOutputs:
         self._low = torch.minimum(self._low, f.amin(dim=0))
         self._high = torch.maximum(self._high, f.amax(dim=0))
         if trial:
-            self.winners = self.winners + torch.bincount(outputs.argmax(dim=1), minlength=outputs.shape[1])
+            self.winners = self.winners + torch.bincount(predicted_class(outputs), minlength=outputs.shape[1])
         return f - self.shift
 
     def rounding(self, relative: float) -> Float[Tensor, " d"]:

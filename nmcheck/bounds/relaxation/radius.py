@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +15,7 @@ from nmcheck.bounds.relaxation.quadratic import QuadraticLayer
 from nmcheck.bounds.relaxation.region import Region
 from nmcheck.bounds.relaxation.relaxation import Relaxation, Relaxed
 from nmcheck.bounds.relaxation.search import Search, search_radii
-from nmcheck.bounds.softmax_margin import predicted_class
+from nmcheck.decision import predicted_class, takes_over
 
 THEOREMS = {
     "crown-ibp": "linear relaxation backward from the logits (CROWN-IBP), intervals from interval arithmetic, "
@@ -81,7 +82,7 @@ class RelaxedRadii:
         upper: Float[Tensor, " images"] | None = None,
         search: Search | None = None,
     ) -> Float[Tensor, "images classes"]:
-        """Radii by class, infinite for the predicted one.
+        """Radii by class, infinite for the predicted one and for masked ones, which are never chosen.
 
         Args:
             images: what is asked about.
@@ -115,14 +116,18 @@ class RelaxedRadii:
             first=optimizer.lowest if optimizer else curved and curved.straight,
             then=curved and curved.lowest,
         )
-        seeds, owner, other = margins(images.logits[chosen])
+        logits = images.logits[chosen]
+        seeds, owner, other = margins(logits, self._relaxation.masked)
         output = self._relaxation.network.output
         bounds = self._relaxation.lower_bounds(relaxed, output, seeds, owner, optimizer)
-        found = torch.full_like(images.logits[chosen], torch.inf)
+        found = torch.full_like(logits, torch.inf)
         reach = region.reach_of(bounds.value, bounds.slope, owner)
         if region.norm == 2:  # In a box, too: what holds in the ball holds in its part.
             for layer in (self._curved, self._quadratic):
                 reach = reach if layer is None else self._bent(layer, relaxed, seeds, owner, reach)
+        # Where the difference may be zero at the image itself, only a class that comes later stays below.
+        tied = takes_over(-bounds.value, other, predicted_class(logits)[owner])
+        reach = torch.where(tied, reach.clamp(max=0), reach)
         # Numbers that overflowed on the way prove nothing.
         found[owner, other] = torch.where(torch.isfinite(bounds.value), reach, 0)
         return found.nan_to_num(nan=0.0, posinf=torch.inf)
@@ -147,12 +152,18 @@ class RelaxedRadii:
 
 
 def margins(
-    logits: Float[Tensor, "images classes"],
+    logits: Float[Tensor, "images classes"], masked: Sequence[int] = ()
 ) -> tuple[Float[Tensor, "specs classes"], Int[Tensor, " specs"], Int[Tensor, " specs"]]:
-    """Coefficients of f_c - f_j for every image's predicted c and every other j, with the image and j of each."""
+    """Coefficients of f_c - f_j for every image's predicted c and every other j that is not masked.
+
+    Returns:
+        The coefficients, and the image and j of each.
+    """
     classes = logits.shape[1]
     own = predicted_class(logits)
-    owner, other = (torch.arange(classes) != own.unsqueeze(1)).nonzero(as_tuple=True)
+    rivals = torch.arange(classes) != own.unsqueeze(1)
+    rivals[:, list(masked)] = False
+    owner, other = rivals.nonzero(as_tuple=True)
     seeds = torch.zeros((len(owner), classes), dtype=logits.dtype)
     rows = torch.arange(len(owner))
     seeds[rows, own[owner]] = 1

@@ -10,7 +10,7 @@ from nmcheck.checks.bounds import bounds_entry, radius_entry, timed_bounds
 from nmcheck.checks.case import Case
 from nmcheck.checks.gate.evidence import Bracket, Uppers
 from nmcheck.checks.gate.timeless import NO_TIMES
-from nmcheck.checks.sample_bounds import UNATTACKED, End, certified_end, sample_bounds
+from nmcheck.checks.sample_bounds import UNATTACKED, End, certified_end, reconciled, sample_bounds
 from nmcheck.results import AttackEntry, BoundsEntry, LayerBounds, RadiusEntry
 
 NO_SUCCESS = "no attack found an adversarial example"
@@ -27,10 +27,12 @@ def bounds_section(case: Case, found: Bracket) -> BoundsEntry:
         layers=found.lowers.layers or _layers(case, found),
         radius={found.lowers.method: _radius(case, found)},
         attack={one.method: _attack(case, one) for one in found.uppers},
-        per_sample=sample_bounds(
-            case,
-            (certified_end(radius, found.lowers.reason, found.lowers.method) for radius in found.lowers.radii),
-            [_upper(case, found, row) for row in range(len(case.positions))],
+        per_sample=reconciled(
+            sample_bounds(
+                case,
+                (certified_end(radius, found.lowers.reason, found.lowers.method) for radius in found.lowers.radii),
+                [_upper(case, found, row) for row in range(len(case.positions))],
+            )
         ),
     )
 
@@ -43,7 +45,7 @@ def _layers(case: Case, found: Bracket) -> tuple[LayerBounds, ...]:
 def _radius(case: Case, found: Bracket) -> RadiusEntry:
     lowers = found.lowers
     return radius_entry(
-        None if lowers.reason is not None else torch.from_numpy(found.lower),
+        None if lowers.reason is not None else torch.from_numpy(found.certified),
         lowers.reason,
         case.correct.cpu().numpy(),
         theorem=lowers.theorem,

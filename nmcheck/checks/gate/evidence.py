@@ -113,9 +113,14 @@ class Bracket:
     uppers: tuple[Uppers, ...]
 
     @property
-    def lower(self) -> np.ndarray:
+    def certified(self) -> np.ndarray:
         """Certified radius of every image; 0 where there is none."""
         return np.array([0.0 if radius is None else radius for radius in self.lowers.radii])
+
+    @property
+    def lower(self) -> np.ndarray:
+        """What a certified radius is evidence for: nothing, 0, beyond an example that onnxruntime confirms."""
+        return np.where(self.upper < self.certified, 0.0, self.certified)
 
     @property
     def upper(self) -> np.ndarray:

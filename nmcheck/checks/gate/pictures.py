@@ -15,6 +15,7 @@ from nmcheck.checks.gate.evidence import Bracket
 from nmcheck.checks.gate.flip_run import FlipRun, noise
 from nmcheck.checks.sampling import SampledNetwork
 from nmcheck.checks.seeds import Purpose, noise_seed
+from nmcheck.decision import predicted_class
 from nmcheck.results.picture import Picture, PicturedImage
 
 MOST_IMAGES = 6
@@ -65,7 +66,7 @@ def _pictured(
     if run is not None:
         stream = np.random.Generator(np.random.PCG64(noise_seed(seed, Purpose.PICTURES, position, 0)))
         noisy = case.images[row].flatten() + noise(case, run.sigma, stream, 16)
-        classes = network.evaluate(noisy).argmax(dim=1).cpu().numpy()
+        classes = predicted_class(network.evaluate(noisy)).cpu().numpy()
         # The first draw that flips, if one of these does: a picture of what the flips look like.
         draw = int(np.argmax(classes != int(case.predicted[row])))
         found.append(

@@ -15,7 +15,7 @@ from nmcheck.checks.gate.bounds_section import bounds_section
 from nmcheck.checks.gate.decide import decide, waiver_notes, with_waivers
 from nmcheck.checks.gate.draft import Draft, drafts
 from nmcheck.checks.gate.evidence import Attacker, Bracket, Certifier, bracket
-from nmcheck.checks.gate.flip_run import FlipRun, Question, flips_entry, run_flips
+from nmcheck.checks.gate.flip_run import FlipRun, flips_entry, run_flips
 from nmcheck.checks.gate.judge import (
     example_file,
     judge_accuracy,
@@ -31,6 +31,7 @@ from nmcheck.checks.gate.one_thread import one_thread
 from nmcheck.checks.gate.options import GateOptions
 from nmcheck.checks.gate.pictures import worst_images
 from nmcheck.checks.gate.policy import NORMED, Box, Norm
+from nmcheck.checks.gate.question import Question
 from nmcheck.checks.gate.timeless import NO_TIMES, without_times
 from nmcheck.checks.graph_nodes import graph_nodes
 from nmcheck.checks.noise import noise_entry
@@ -38,8 +39,10 @@ from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import plan_moments
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.report_head import data_entry, model_entry
+from nmcheck.checks.sample_bounds import contradictions
 from nmcheck.checks.sampling import SampledNetwork, sampled_network
 from nmcheck.checks.scales import scale_warnings
+from nmcheck.checks.undecided import undecided_warnings
 from nmcheck.errors import UsageError
 from nmcheck.execute.session import ReferenceSession
 from nmcheck.results import GateCheck, LeftOut, Report, ToolEntry
@@ -48,7 +51,9 @@ from nmcheck.results.picture import PicturedImage
 NOT_ASKED = "the policy asks for none"
 NORMALIZATION = "A gate measures no normalization effects; nmcheck analyze does."
 INTERVALS = (
-    "Intervals of flips hold at every look of the sequential sampling at once (a confidence sequence, Robbins 1970)."
+    "Intervals of flips hold at every look of the sequential sampling at once (a confidence sequence, Robbins 1970). A "
+    "verdict rests on one end of its check's interval, which is wrong with probability at most alpha; both ends hold "
+    "together with at least 1 - 2 alpha."
 )
 Key = tuple[Norm, Box | None, str]
 
@@ -121,7 +126,7 @@ def _gate(
         bounds_reason=NOT_ASKED,
         normalization=(),
         graph=graph_nodes(case.file_graph),
-        warnings=scale_warnings(case, session, accuracy),
+        warnings=(*case.dataset.notes, *scale_warnings(case, session, accuracy), *undecided_warnings(case, session)),
         seconds=None,
         seconds_reason=NO_TIMES,
     )
@@ -229,7 +234,9 @@ class _Evidence:
         report = replace(report, flips=flips)
         if self.brackets:
             bounds = tuple(bounds_section(self._case, found) for found in self.brackets.values())
-            report = replace(report, bounds=bounds, bounds_reason=None)
+            taken_back = (warning for section in bounds for warning in contradictions(section.per_sample))
+            warnings = tuple(dict.fromkeys((*report.warnings, *taken_back)))
+            report = replace(report, bounds=bounds, bounds_reason=None, warnings=warnings)
         moments, left_out = self._moments.entries, self._moments.left_out
         if moments is None:
             return replace(report, moments_reason="; ".join(dict.fromkeys(left_out.values())) or NOT_ASKED)
