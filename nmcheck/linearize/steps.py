@@ -105,7 +105,8 @@ def _steps(operands: Operands, raw: Function, read: set[str]) -> Sequence[Step]:
     if node.op in KINKED:
         kinked = KINKED[node.op](operands)
         return [PiecewiseLinearStep(node.name, inputs, outputs, pointwise, single, *kinked)]
-    return [SmoothStep(node.name, inputs, outputs, pointwise, single, SMOOTH.get(node.op, ()))]
+    kinks = SMOOTH[node.op](operands) if node.op in SMOOTH else ()
+    return [SmoothStep(node.name, inputs, outputs, pointwise, single, kinks)]
 
 
 def _maximum(
