@@ -183,6 +183,7 @@ def test_layers_and_attacks_on_them_do_not_depend_on_it_either(
             )
         )
         torch.testing.assert_close(attacked, as_rows, rtol=1e-3, atol=0)
+        assert layer.kappa_certified is not None
         assert (layer.kappa_certified <= attacked).all()
 
 
