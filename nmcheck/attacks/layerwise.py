@@ -24,6 +24,7 @@ def attack_layer(
     sources: Sequence[str],
     x: Float[Tensor, "images *sample"],
     attack: Attack = ddn,
+    offsets: Float[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, " images"]:
     """L2 norm of a joint change of some values after which another class is predicted; infinite where none is found.
 
@@ -34,6 +35,7 @@ def attack_layer(
         sources: names of the values that are changed, such as a layer's live inputs.
         x: images in the graph's input units.
         attack: what is run on the part of the network behind them.
+        offsets: what each logit has of constants added at the end (``Problem``).
     """
     graph = program.graph
     held = held_values(graph, sources)
@@ -50,7 +52,14 @@ def attack_layer(
             return run(*given, *fixed).flatten()
 
         spread = float(start.abs().amax()) if start.numel() else 1.0
-        return Problem(torch.func.vmap(one), start[rows], predicted[rows], reach=max(spread, 1e-30))
+        return Problem(
+            torch.func.vmap(one),
+            start[rows],
+            predicted[rows],
+            reach=max(spread, 1e-30),
+            masked=graph.masked,
+            offsets=offsets,
+        )
 
     if not held:
         return attack(problem(slice(None), ())).norms

@@ -12,7 +12,7 @@ from torch import Tensor
 from nmcheck.attacks.norms import Norm
 
 _ROUNDING = 8
-"""Units in the last place of the largest logit by which another class must exceed the label's."""
+"""Units in the last place by which another class's logit must exceed the label's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,9 @@ class Problem:
         norm: what is to be small.
         box: range that changed elements must stay in, or None; the images lie in it.
         reach: the largest change of a single element that makes sense: the width of the data's range.
+        masked: classes that are never chosen, whatever their logits.
+        offsets: what each logit has of constants added at the end, shape (classes,), such as those that switch a class
+            off: they say nothing about the rounding of the other logits. None for 0.
         lengths: what each class's difference is divided by where the steepest direction is chosen, shape (images,
             classes): the length of its slope makes it a distance. None for 1.
         seed: seeds whatever is random. All images share the same random directions, so that an image's result does
@@ -41,6 +44,8 @@ class Problem:
     box: tuple[float, float] | None = None
     reach: float = 1.0
     seed: int = 0
+    masked: tuple[int, ...] = ()
+    offsets: Float[Tensor, " classes"] | None = None
     lengths: Float[Tensor, "images classes"] | None = None
 
     def rows(self, chosen: Int[Tensor, " chosen"]) -> Problem:
@@ -53,16 +58,17 @@ class Problem:
         return points if self.box is None else points.clamp(*self.box)
 
     def differences(self, points: Float[Tensor, "images *sample"]) -> Float[Tensor, "images classes"]:
-        """f_c' - f_c for every class c', c being the label; -inf for c itself."""
-        return _differences(self.logits(points), self.labels)
+        """f_c' - f_c for every class c', c being the label; -inf for c itself and for masked classes."""
+        return self._differences(self.logits(points))
 
     @torch.no_grad()
     def gap(self, points: Float[Tensor, "images *sample"]) -> Float[Tensor, " images"]:
         """Largest of the differences: positive where the point is adversarial, -inf where a logit is NaN.
 
-        Less an allowance for rounding, which differs with the number of images run at once.
+        Each less an allowance for rounding, which differs with the number of images run at once: some units in the last
+        place of the larger of the two logits, or of how large any logit is without its offset, if that is more.
         """
-        return _gap(self.logits(points), self.labels)
+        return self._gap(self.logits(points))
 
     def slope(
         self, points: Float[Tensor, "images *sample"]
@@ -70,10 +76,10 @@ class Problem:
         """The gap, and the gradient of the largest difference over length; NaN or infinite slopes count as zero."""
         at = points.detach().requires_grad_(True)
         logits = self.logits(at)
-        differences = _differences(logits, self.labels)
+        differences = self._differences(logits)
         scaled = differences if self.lengths is None else differences / self.lengths
         gradient = _gradient(scaled.amax(dim=1), at)
-        return _gap(logits.detach(), self.labels), gradient
+        return self._gap(logits.detach()), gradient
 
     def slopes(
         self, points: Float[Tensor, "images *sample"], most: int
@@ -92,6 +98,20 @@ class Problem:
             low, high = self.box
             slopes = slopes.masked_fill(((points <= low) & (slopes < 0)) | ((points >= high) & (slopes > 0)), 0)
         return largest.T.detach(), slopes
+
+    def _differences(self, logits: Float[Tensor, "images classes"]) -> Float[Tensor, "images classes"]:
+        excluded = torch.nn.functional.one_hot(self.labels, logits.shape[1]).bool()
+        excluded[:, list(self.masked)] = True
+        return (logits - logits.gather(1, self.labels[:, None])).masked_fill(excluded, -torch.inf)
+
+    def _gap(self, logits: Float[Tensor, "images classes"]) -> Float[Tensor, " images"]:
+        moving = (logits if self.offsets is None else logits - self.offsets.to(logits)).abs()
+        moving[:, list(self.masked)] = 0
+        size = torch.maximum(logits.abs(), logits.gather(1, self.labels[:, None]).abs())
+        size = torch.maximum(size, moving.amax(dim=1, keepdim=True))
+        allowance = _ROUNDING * torch.finfo(logits.dtype).eps * size
+        gap = (self._differences(logits) - allowance).amax(dim=1)
+        return gap.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
     def random_direction(self) -> Float[Tensor, "images *sample"]:
         """A direction of unit norm, the same for every image."""
@@ -151,19 +171,6 @@ class Nearest:
     def candidates(self) -> Candidates:
         """What was found."""
         return Candidates(self.points, self.norms)
-
-
-def _differences(
-    logits: Float[Tensor, "images classes"], labels: Int[Tensor, " images"]
-) -> Float[Tensor, "images classes"]:
-    own = torch.nn.functional.one_hot(labels, logits.shape[1]).bool()
-    return (logits - logits.gather(1, labels[:, None])).masked_fill(own, -torch.inf)
-
-
-def _gap(logits: Float[Tensor, "images classes"], labels: Int[Tensor, " images"]) -> Float[Tensor, " images"]:
-    largest = _differences(logits, labels).amax(dim=1)
-    gap = largest - _ROUNDING * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)
-    return gap.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
 def _gradient(values: Tensor, at: Tensor, *, keep: bool = False) -> Tensor:

@@ -22,8 +22,7 @@ from nmcheck.bounds.affine_run import LayerConstants, affine_run
 from nmcheck.bounds.layers import lrn_of
 from nmcheck.bounds.lrn import local_bound
 from nmcheck.bounds.propagation import Route, joint_reach, route
-from nmcheck.bounds.rounding import rounded_margins
-from nmcheck.bounds.softmax_margin import logit_margins, nearest_hyperplane
+from nmcheck.bounds.softmax_margin import nearest_hyperplane
 from nmcheck.graph.ir import Node
 
 BISECTION_STEPS = 12
@@ -63,7 +62,7 @@ class CertifiedRadii:
     def _last_stretch(self, source: str) -> Float[Tensor, " images"]:
         """How far the value ``source``, after which everything is affine, must move to change the label."""
         if source not in self._margins:
-            margins = rounded_margins(logit_margins(self.logits, self.classes), self.logits)
+            margins = self.constants.margins(self.logits, self.classes)
             self._margins[source] = nearest_hyperplane(margins, self.classes, self.constants.logit_distances(source))
         return self._margins[source]
 

@@ -130,7 +130,8 @@ def export_vnnlib(
                 f"Linf radius {epsilon:g} in pixel units{kept}",
             )
             path = folder / f"image_{index}_linf_{epsilon:g}.vnnlib"
-            path.write_text(robustness_property(low, high, classes, label, comment), encoding="utf-8")
+            text = robustness_property(low, high, classes, label, comment, graph.masked)
+            path.write_text(text, encoding="utf-8")
             written.append(path)
             listed.append((network, path.name, timeout))
         table = folder / "instances.csv"

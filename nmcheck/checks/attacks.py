@@ -155,6 +155,8 @@ def problem_of(
         box,
         reach=value_range(case),
         seed=seed,
+        masked=case.graph.masked,
+        offsets=case.logit_offsets,
     )
 
 

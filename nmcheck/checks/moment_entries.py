@@ -28,6 +28,7 @@ from nmcheck.results import (
     ReferenceEntry,
 )
 
+MASKED = "the class is masked: its logit is minus infinity for every input"
 NO_COVARIANCE = "this engine gives variances only, and a flip probability needs the logits' covariance"
 ONE_IMAGE = "a standard error over images needs at least two"
 NO_SPREAD = "the reference finds no variance in some logit"
@@ -40,12 +41,12 @@ UNRESOLVED = (
 def moment_entries(
     case: Case, options: AnalyzeOptions, runs: MomentRuns, network: SampledNetwork
 ) -> tuple[MomentEntry, ...]:
-    """One entry per noise level and engine, in the order asked for."""
+    """One entry per noise level and engine, in the order asked for; masked classes have no numbers and no part in any."""
     entries: list[MomentEntry] = []
     linearizer = "averaged" if options.linearizer == "averaged" else "taylor"
     for sigma in options.sigmas:
         references = runs.references[sigma]
-        sampled = sampled_moments(references)
+        sampled = _of_classes(sampled_moments(references), case.unmasked)
         if not all(np.isfinite(array).all() for array in astuple(sampled)):
             raise infinite_outputs(case, sigma)
         flips = pooled_clopper_pearson((found.flips, found.flip_trials) for found in references)
@@ -74,8 +75,8 @@ def moment_entries(
                     bank=runs.bank.use if runs.bank is not None and engine == "bank" else None,
                     propagation=propagation_entry(case, run.propagated, sampled) if run.propagated else None,
                     reference=reference,
-                    per_class=_per_class(run, sampled, network.rounding),
-                    overall=_overall(run, sampled, flips, _no_flips(engine)),
+                    per_class=_per_class(case, run, sampled, network.rounding),
+                    overall=_overall(case, run, sampled, flips, _no_flips(engine)),
                     flips=estimated,
                     flips_reason=None if estimated is not None else _no_flips(engine),
                     seconds_per_input=seconds,
@@ -97,17 +98,22 @@ def _cut(
     return None, None, None
 
 
-def _arrays(run: EngineRun) -> tuple[np.ndarray, np.ndarray]:
+def _of_classes(sampled: SampledMoments, classes: np.ndarray) -> SampledMoments:
+    return SampledMoments(*(array[:, classes] for array in astuple(sampled)))
+
+
+def _arrays(case: Case, run: EngineRun) -> tuple[np.ndarray, np.ndarray]:
+    """Means and variances of the classes that are not masked."""
     mean, variance = ([getattr(one, name) for one in run.moments] for name in ("mean", "variance"))
-    return torch.stack(mean).cpu().numpy(), torch.stack(variance).cpu().numpy()
+    return tuple(torch.stack(values).cpu().numpy()[:, case.unmasked] for values in (mean, variance))
 
 
-def _per_class(run: EngineRun, sampled: SampledMoments, rounding: float) -> tuple[ClassMoments, ...]:
-    mean, variance = _arrays(run)
+def _per_class(case: Case, run: EngineRun, sampled: SampledMoments, rounding: float) -> tuple[ClassMoments, ...]:
+    mean, variance = _arrays(case, run)
     missing = _missing_variance(run)
-    return tuple(
+    found = [
         ClassMoments(
-            class_=one.class_index,
+            class_=int(case.unmasked[one.class_index]),
             **_tightness(one, missing),
             mean_z=one.mean_z,
             mean_z_reason=None if one.mean_z is not None else UNRESOLVED,
@@ -116,7 +122,16 @@ def _per_class(run: EngineRun, sampled: SampledMoments, rounding: float) -> tupl
             images=one.images,
         )
         for one in per_class(mean, variance, sampled, rounding)
-    )
+    ]
+    found += [_masked(c, len(run.moments)) for c in case.graph.masked]
+    return tuple(sorted(found, key=lambda one: one.class_))
+
+
+def _masked(c: int, images: int) -> ClassMoments:
+    """The entry of a masked class."""
+    numbers = ("mean_er", "mean_er_se", "var_er", "var_er_se", "mean_bias_sd", "var_ratio", "mean_z", "var_z")
+    fields: dict[str, Any] = dict.fromkeys(numbers) | {f"{name}_reason": MASKED for name in numbers}
+    return ClassMoments(class_=c, images=images, **fields)
 
 
 def _no_flips(engine: str) -> str:
@@ -124,8 +139,10 @@ def _no_flips(engine: str) -> str:
     return INDEPENDENT if engine == "diagonal" else NO_COVARIANCE
 
 
-def _overall(run: EngineRun, sampled: SampledMoments, flips: FlipInterval, no_flips: str) -> OverallMoments:
-    mean, variance = _arrays(run)
+def _overall(
+    case: Case, run: EngineRun, sampled: SampledMoments, flips: FlipInterval, no_flips: str
+) -> OverallMoments:
+    mean, variance = _arrays(case, run)
     analytic = [flip for flip in run.flips if flip is not None]
     return OverallMoments(
         **_tightness(overall(mean, variance, sampled), _missing_variance(run)),

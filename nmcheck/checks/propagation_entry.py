@@ -18,13 +18,14 @@ PAIRED = "what is not linear in the noise was summed over pairs of elements"
 
 
 def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledMoments) -> PropagationEntry:
-    """The way of all images at one noise level.
+    """The way of all images at one noise level; ``sampled`` without masked classes.
 
     Errors are root mean squares over images and logits: of random directions in units of each logit's own standard
-    deviation by the reference, of residual samples in units of the engine's own variance.
+    deviation by the reference, of residual samples in units of the engine's own variance. Logits that do not move have
+    no such unit and are left out.
     """
     sampled_errors = [
-        float(((one.variance_error / one.covariance.diagonal().clamp(min=1e-300)) ** 2).mean())
+        _mean_square(one.variance_error, one.covariance.diagonal())
         for one in found
         if one.variance_error is not None
     ]
@@ -32,7 +33,7 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
     error, reason = None, None
     if errors:
         spread = np.sqrt(sampled.variance)
-        given = np.stack([one.double().cpu().numpy() for one in errors])
+        given = np.stack([one.double().cpu().numpy() for one in errors])[:, case.unmasked]
         error = float(np.sqrt(np.mean((given / spread) ** 2))) if (spread > 0).all() else None
         reason = None if error is not None else NO_SPREAD
     else:
@@ -60,6 +61,11 @@ def _over_images(means: Sequence[torch.Tensor], found: Sequence[Propagated]) -> 
     """Root mean square over images and logits, in units of the logits' own standard deviations."""
     squares: list[float] = []
     for mean, one in zip(means, found, strict=True):
-        variance = one.covariance.diagonal()
-        squares.append(float((mean.square() / variance.clamp(min=torch.finfo(variance.dtype).tiny)).mean()))
+        squares.append(_mean_square(mean, one.covariance.diagonal().sqrt()))
     return float(np.sqrt(np.mean(squares)))
+
+
+def _mean_square(errors: torch.Tensor, units: torch.Tensor) -> float:
+    """Mean square of errors in these units, over the logits that have one; 0 without any."""
+    moving = units > 0
+    return float((errors[moving].double() / units[moving].double()).square().mean()) if moving.any() else 0.0

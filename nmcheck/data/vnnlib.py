@@ -20,6 +20,7 @@ def robustness_property(
     classes: int,
     label: int,
     comment: Sequence[str] = (),
+    masked: Sequence[int] = (),
 ) -> str:
     """A VNN-LIB file that is satisfiable where another class than ``label`` reaches its output somewhere in the box.
 
@@ -29,8 +30,9 @@ def robustness_property(
         classes: number of outputs.
         label: the class whose output is largest at the image.
         comment: lines to put on top.
+        masked: classes that are never chosen, which are not asked about.
     """
-    others = [name for name in range(classes) if name != label]
+    others = [name for name in range(classes) if name != label and name not in masked]
     lines = [f"; {line}" for line in comment]
     lines += [f"(declare-const X_{place} Real)" for place in range(len(low))]
     lines += [f"(declare-const Y_{place} Real)" for place in range(classes)]

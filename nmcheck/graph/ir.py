@@ -81,6 +81,8 @@ class Graph:
         model: where the graph came from.
         notes: what loading changed or assumed, a sentence each, for the user.
         half: whether the file computes values that depend on the sample in 16 bits; nmcheck never does.
+        masked: classes whose logit is minus infinity in the file for every input, so that they are never chosen; here
+            it is the number ``masking.NEVER`` (``masking``).
     """
 
     nodes: tuple[Node, ...]
@@ -94,6 +96,7 @@ class Graph:
     model: ModelInfo
     notes: tuple[str, ...] = field(default=())
     half: bool = False
+    masked: tuple[int, ...] = ()
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -81,7 +82,7 @@ class RelaxedRadii:
         upper: Float[Tensor, " images"] | None = None,
         search: Search | None = None,
     ) -> Float[Tensor, "images classes"]:
-        """Radii by class, infinite for the predicted one.
+        """Radii by class, infinite for the predicted one and for masked ones, which are never chosen.
 
         Args:
             images: what is asked about.
@@ -115,7 +116,7 @@ class RelaxedRadii:
             first=optimizer.lowest if optimizer else curved and curved.straight,
             then=curved and curved.lowest,
         )
-        seeds, owner, other = margins(images.logits[chosen])
+        seeds, owner, other = margins(images.logits[chosen], self._relaxation.masked)
         output = self._relaxation.network.output
         bounds = self._relaxation.lower_bounds(relaxed, output, seeds, owner, optimizer)
         found = torch.full_like(images.logits[chosen], torch.inf)
@@ -147,12 +148,18 @@ class RelaxedRadii:
 
 
 def margins(
-    logits: Float[Tensor, "images classes"],
+    logits: Float[Tensor, "images classes"], masked: Sequence[int] = ()
 ) -> tuple[Float[Tensor, "specs classes"], Int[Tensor, " specs"], Int[Tensor, " specs"]]:
-    """Coefficients of f_c - f_j for every image's predicted c and every other j, with the image and j of each."""
+    """Coefficients of f_c - f_j for every image's predicted c and every other j that is not masked.
+
+    Returns:
+        The coefficients, and the image and j of each.
+    """
     classes = logits.shape[1]
     own = predicted_class(logits)
-    owner, other = (torch.arange(classes) != own.unsqueeze(1)).nonzero(as_tuple=True)
+    rivals = torch.arange(classes) != own.unsqueeze(1)
+    rivals[:, list(masked)] = False
+    owner, other = rivals.nonzero(as_tuple=True)
     seeds = torch.zeros((len(owner), classes), dtype=logits.dtype)
     rows = torch.arange(len(owner))
     seeds[rows, own[owner]] = 1

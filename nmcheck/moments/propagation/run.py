@@ -116,7 +116,7 @@ class Run:
         count, mean = len(unexplained), unexplained.mean(dim=0)
         spread = (unexplained - mean).mT @ (unexplained - mean) / (count - 1)
         return (
-            mean_correction(mean - output.mean.reshape(-1), spread, count),
+            mean_correction(mean, spread, count),
             deviation(spread.diagonal() / count),
         )
 
@@ -160,11 +160,13 @@ class Run:
 def _rests(output: Value) -> tuple[Float[Tensor, "m d"], Float[Tensor, "m d"]]:
     """Of every sample's output: what the linear response leaves, less its mean; and what the whole response leaves.
 
+    Outputs are taken from their propagated means, so that those far from zero, such as masked ones, keep their digits.
+
     As much of an output's bend is taken away as explains most of the rest (least squares): about all of it where noise
     is small, and less where layers bend what is bent already.
     """
-    rest = output.residual().flatten(1)
-    unexplained = (output.actual - output.response.linear).flatten(1)
+    unexplained = (output.actual - output.mean - output.response.linear).flatten(1)
+    rest = unexplained - unexplained.mean(dim=0)
     if output.response.bend is None:
         return rest, unexplained
     bend = output.response.bend.flatten(1)
