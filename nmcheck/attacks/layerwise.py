@@ -25,6 +25,7 @@ def attack_layer(
     sources: Sequence[str],
     x: Float[Tensor, "images *sample"],
     attack: Attack = ddn,
+    offsets: Float[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, " images"]:
     """L2 norm of a joint change of some values after which another class is predicted; infinite where none is found.
 
@@ -35,6 +36,7 @@ def attack_layer(
         sources: names of the values that are changed, such as a layer's live inputs.
         x: images in the graph's input units.
         attack: what is run on the part of the network behind them.
+        offsets: what each logit has of constants added at the end (``Problem``).
     """
     graph = program.graph
     held = held_values(graph, sources)
@@ -43,7 +45,7 @@ def attack_layer(
     shapes = [graph.shapes[name] for name in sources]
     start = torch.cat([values[name].reshape(len(x), prod(graph.shapes[name])) for name in sources], dim=1)
     predicted = predicted_class(program(x))
-    masked = program.equal.never if program.equal.holds_for(sources) else ()
+    masked = program.never if program.equal.holds_for(sources) else graph.masked
 
     def problem(rows: slice, fixed: Sequence[Tensor]) -> Problem:
         def one(joint: Tensor) -> Tensor:
@@ -52,7 +54,14 @@ def attack_layer(
             return run(*given, *fixed).flatten()
 
         spread = float(start.abs().amax()) if start.numel() else 1.0
-        return Problem(torch.func.vmap(one), start[rows], predicted[rows], reach=max(spread, 1e-30), masked=masked)
+        return Problem(
+            torch.func.vmap(one),
+            start[rows],
+            predicted[rows],
+            reach=max(spread, 1e-30),
+            masked=masked,
+            offsets=offsets,
+        )
 
     if not held:
         return attack(problem(slice(None), ())).norms

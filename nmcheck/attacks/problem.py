@@ -13,7 +13,7 @@ from nmcheck.attacks.norms import Norm
 from nmcheck.decision import takes_over
 
 _ROUNDING = 8
-"""Units in the last place of the largest logit by which another class must exceed the label's."""
+"""Units in the last place by which another class's logit must exceed the label's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,8 @@ class Problem:
         box: range that changed elements must stay in, or None; the images lie in it.
         reach: the largest change of a single element that makes sense: the width of the data's range.
         masked: classes that are never chosen, whatever their logits.
+        offsets: what each logit has of constants added at the end, shape (classes,), such as those that switch a class
+            off: they say nothing about the rounding of the other logits. None for 0.
         lengths: what each class's difference is divided by where the steepest direction is chosen, shape (images,
             classes): the length of its slope makes it a distance. None for 1.
         seed: seeds whatever is random. All images share the same random directions, so that an image's result does
@@ -44,6 +46,7 @@ class Problem:
     reach: float = 1.0
     seed: int = 0
     masked: tuple[int, ...] = ()
+    offsets: Float[Tensor, " classes"] | None = None
     lengths: Float[Tensor, "images classes"] | None = None
 
     def rows(self, chosen: Int[Tensor, " chosen"]) -> Problem:
@@ -63,9 +66,10 @@ class Problem:
     def gap(self, points: Float[Tensor, "images *sample"]) -> Float[Tensor, " images"]:
         """Largest of the differences: positive where the point is adversarial, -inf where a logit is NaN.
 
-        Less an allowance for rounding, which differs with the number of images run at once. So a tie is no success, but
-        where both logits are zero, as behind a ReLU, and rounding has no part in it: there a class that wins ties
-        (``decision``) makes it the least positive number there is.
+        Each less an allowance for rounding, which differs with the number of images run at once: some units in the last
+        place of the larger of the two logits, or of how large any logit is without its offset, if that is more. So a tie
+        is no success, but where both logits are zero, as behind a ReLU, and rounding has no part in it: there a class
+        that wins ties (``decision``) makes it the least positive number there is.
         """
         return self._gap(self.logits(points))
 
@@ -105,8 +109,11 @@ class Problem:
 
     def _gap(self, logits: Float[Tensor, "images classes"]) -> Float[Tensor, " images"]:
         differences = self._differences(logits)
-        allowance = _ROUNDING * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)
-        gap = differences.amax(dim=1) - allowance
+        moving = (logits if self.offsets is None else logits - self.offsets.to(logits)).abs()
+        moving[:, list(self.masked)] = 0
+        size = torch.maximum(logits.abs(), logits.gather(1, self.labels[:, None]).abs())
+        size = torch.maximum(size, moving.amax(dim=1, keepdim=True))
+        gap = (differences - _ROUNDING * torch.finfo(logits.dtype).eps * size).amax(dim=1)
         classes = torch.arange(logits.shape[1], device=logits.device)
         tied = (logits == 0) & (differences == 0)
         won = tied & takes_over(differences, classes, self.labels[:, None])

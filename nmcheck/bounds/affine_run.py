@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from nmcheck.bounds.convolution import Convolution
@@ -21,8 +21,8 @@ from nmcheck.bounds.convolution_norm import convolution_bound, has_exact_norm
 from nmcheck.bounds.dense import dense_bound
 from nmcheck.bounds.layers import convolution_operator, dense_operator, is_affine, node_bound, normalization_factors
 from nmcheck.bounds.norm_bound import NormBound
-from nmcheck.bounds.rounding import ALLOWANCE
-from nmcheck.bounds.softmax_margin import pair_distances
+from nmcheck.bounds.rounding import ALLOWANCE, rounded_margins
+from nmcheck.bounds.softmax_margin import logit_margins, pair_distances
 from nmcheck.bounds.structure import PASS_THROUGH, SCALES, SHIFTS, repetition, scale_factors
 from nmcheck.errors import UnsupportedError
 from nmcheck.execute.program import Program
@@ -105,6 +105,7 @@ class LayerConstants:
     _nodes: dict[str, NormBound] = field(default_factory=dict)
     _matrices: dict[tuple[str, str], Tensor] = field(default_factory=dict)
     _distances: dict[str, Tensor] = field(default_factory=dict)
+    _offsets: Tensor | None = None
 
     def node(self, node: Node) -> NormBound:
         """The constant of one node by itself.
@@ -136,6 +137,26 @@ class LayerConstants:
         if (source, target) not in self._matrices:
             self._matrices[source, target] = affine_matrix(self.program, source, target)
         return self._matrices[source, target]
+
+    def margins(
+        self, logits: Float[Tensor, "images classes"], classes: Int[Tensor, " images"]
+    ) -> Float[Tensor, "images classes"]:
+        """f_c - f_c' for each image's class c and every class c', lowered by the allowance for rounding.
+
+        Infinite for masked classes.
+        """
+        margins = logit_margins(logits, classes, self.graph.masked)
+        return rounded_margins(margins, logits, classes, self.logit_offsets())
+
+    def logit_offsets(self) -> Float[Tensor, " classes"]:
+        """What the last affine stretch adds to each logit whatever it reads: biases, and the constants of masks."""
+        if self._offsets is None:
+            graph = self.graph
+            source = affine_run(graph, graph.logits, (graph.input,)).source
+            origin = torch.zeros(graph.shapes[source], dtype=torch.float64, device=self.program.device)
+            offsets = self.program.function(source, graph.logits)(origin).flatten()
+            self._offsets = offsets.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+        return self._offsets
 
     def logit_distances(self, source: str, changed: tuple[str, ...] | None = None) -> Float[Tensor, "classes classes"]:
         """||a_c - a_c'||: how fast a difference of logits changes with the value that the last affine stretch reads.

@@ -68,7 +68,7 @@ def is_affine(graph: Graph, node: Node) -> bool:
     affine = PASS_THROUGH | REARRANGING | NONNEGATIVE_LINEAR | SHIFTS | SCALES
     return node.op in affine or node.op in {
         "Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "AveragePool", "GlobalAveragePool", "Neg",
-        "Pad", "Cast", "Concat",
+        "Pad", "Cast", "Concat", "Where",
     }  # fmt: skip
 
 
@@ -94,6 +94,8 @@ def unsupported_reason(graph: Graph, node: Node) -> str | None:
 def _check(graph: Graph, node: Node) -> None:
     """Raise ValueError for attributes under which an operator has no constant."""
     mode = node.attributes.get("mode", "nearest")
+    if node.op == "Where" and node.inputs[0] not in graph.constants:
+        raise ValueError("its condition depends on the sample, so its output can jump.")
     if node.op == "Cast" and not casts_to_float(node):
         raise ValueError("a cast that rounds its values is not continuous.")
     if node.op == "BatchNormalization" and node.attributes.get("training_mode", 0):
@@ -301,7 +303,7 @@ def _elementwise(_graph: Graph, node: Node) -> NormBound:
 _RULES: Mapping[str, Callable[[Graph, Node], NormBound]] = {
     **dict.fromkeys(SLOPES, _elementwise),
     **dict.fromkeys(PASS_THROUGH | REARRANGING | _MAX_POOLS | {"Neg", "Pad", "Cast", "Concat"}, _one),
-    **dict.fromkeys(SHIFTS | {"Max", "Min", "Sum"}, _broadcast),
+    **dict.fromkeys(SHIFTS | {"Max", "Min", "Sum", "Where"}, _broadcast),
     **dict.fromkeys(SCALES, _scale),
     "Conv": _convolution,
     "ConvTranspose": _convolution,

@@ -15,8 +15,6 @@ from nmcheck.bounds.affine_run import LayerConstants, affine_run
 from nmcheck.bounds.dense_chain import dense_tail, tail_constants
 from nmcheck.bounds.propagation import joint_reach, route
 from nmcheck.bounds.radius import CertifiedRadii
-from nmcheck.bounds.rounding import rounded_margins
-from nmcheck.bounds.softmax_margin import logit_margins
 from nmcheck.decision import predicted_class
 from nmcheck.errors import UnsupportedError
 
@@ -51,7 +49,7 @@ class PairRadii:
         lrn_inputs = [node.inputs[0] for node in graph.nodes if node.op == "LRN"]
         activations = constants.program.activations(inputs, lrn_inputs) if lrn_inputs else {}
         overall = CertifiedRadii(constants, logits, classes, activations).from_values((graph.input,))
-        margins = rounded_margins(logit_margins(logits, classes), logits)
+        margins = constants.margins(logits, classes)
         last = affine_run(graph, graph.logits, (graph.input,))
         before = joint_reach(constants, route(graph, (graph.input,), last.source)).item()
         distances = constants.logit_distances(last.source, (graph.input,))

@@ -22,8 +22,7 @@ from nmcheck.bounds.affine_run import LayerConstants, affine_run
 from nmcheck.bounds.layers import lrn_of
 from nmcheck.bounds.lrn import local_bound
 from nmcheck.bounds.propagation import Route, joint_reach, route
-from nmcheck.bounds.rounding import rounded_margins
-from nmcheck.bounds.softmax_margin import logit_margins, nearest_hyperplane
+from nmcheck.bounds.softmax_margin import nearest_hyperplane
 from nmcheck.graph.ir import Node
 
 BISECTION_STEPS = 12
@@ -64,7 +63,7 @@ class CertifiedRadii:
         """How far the value ``source``, after which everything is affine, must move to change the label."""
         key = source, self.constants.program.equal.holds_for(changed)
         if key not in self._margins:
-            margins = rounded_margins(logit_margins(self.logits, self.classes), self.logits)
+            margins = self.constants.margins(self.logits, self.classes)
             distances = self.constants.logit_distances(source, changed)
             self._margins[key] = nearest_hyperplane(margins, self.classes, distances)
         return self._margins[key]

@@ -7,6 +7,8 @@ nearest of the hyperplanes between c and another class is reached before any thi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -15,10 +17,12 @@ from nmcheck.decision import predicted_class
 
 
 def logit_margins(
-    logits: Float[Tensor, "images classes"], classes: Int[Tensor, " images"]
+    logits: Float[Tensor, "images classes"], classes: Int[Tensor, " images"], masked: Sequence[int] = ()
 ) -> Float[Tensor, "images classes"]:
-    """f_c - f_c' for each image's class c and every class c'."""
-    return logits.gather(-1, classes.unsqueeze(-1)) - logits
+    """f_c - f_c' for each image's class c and every class c'; infinite for masked classes, which are never chosen."""
+    margins = logits.gather(-1, classes.unsqueeze(-1)) - logits
+    margins[..., list(masked)] = torch.inf
+    return margins
 
 
 def pair_distances(rows: Float[Tensor, "classes inputs"], q: float = 2.0) -> Float[Tensor, "classes classes"]:
@@ -51,7 +55,10 @@ def nearest_hyperplane(
 
 
 def softmax_margin(
-    logits: Float[Tensor, "images classes"], rows: Float[Tensor, "classes inputs"], p: float = 2.0
+    logits: Float[Tensor, "images classes"],
+    rows: Float[Tensor, "classes inputs"],
+    p: float = 2.0,
+    masked: Sequence[int] = (),
 ) -> Float[Tensor, " images"]:
     """The radius of Theorem 3.6 for each image's predicted class.
 
@@ -59,7 +66,8 @@ def softmax_margin(
         logits: W x + b.
         rows: W.
         p: norm of the perturbation; ``inf`` is measured with the 1-norm of the rows' difference.
+        masked: classes that are never chosen.
     """
     q = 1.0 if p == torch.inf else torch.inf if p == 1 else p / (p - 1)
     classes = predicted_class(logits)
-    return nearest_hyperplane(logit_margins(logits, classes), classes, pair_distances(rows, q))
+    return nearest_hyperplane(logit_margins(logits, classes, masked), classes, pair_distances(rows, q))

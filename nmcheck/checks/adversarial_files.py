@@ -137,7 +137,7 @@ def export_vnnlib(
             )
             path = folder / f"image_{index}_linf_{epsilon:g}.vnnlib"
             with whole_file(path) as file:
-                question = robustness_property(low, high, classes, label, comment, masked=case.single.equal.never)
+                question = robustness_property(low, high, classes, label, comment, masked=case.single.never)
                 file.write(_bytes(question))
             written.append(path)
             listed.append((network, path.name, timeout))

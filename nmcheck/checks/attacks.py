@@ -155,7 +155,8 @@ def problem_of(
         box,
         reach=value_range(case),
         seed=seed,
-        masked=case.single.equal.never,
+        masked=case.single.never,
+        offsets=case.logit_offsets,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nmcheck.bounds.affine_run import LayerConstants
 from nmcheck.checks.noise import noise_structure
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.data import (
@@ -91,6 +92,16 @@ class Case:
     def predicted(self) -> Tensor:
         """The class the network gives each image in float64, shape (images,)."""
         return predicted_class(self.logits)
+
+    @cached_property
+    def logit_offsets(self) -> Tensor:
+        """What each logit has of constants added at the end, whatever the image, shape (classes,)."""
+        return LayerConstants(self.graph, self.double).logit_offsets()
+
+    @cached_property
+    def unmasked(self) -> np.ndarray:
+        """The classes that can be chosen, ascending."""
+        return np.setdiff1d(np.arange(self.single.classes), self.graph.masked)
 
     @cached_property
     def classes_of_images(self) -> Tensor:

@@ -17,6 +17,7 @@ from nmcheck.bounds.pair_radius import PairRadii
 from nmcheck.bounds.relaxation.method import Choice, choose
 from nmcheck.bounds.relaxation.radius import THEOREMS, Images, RelaxedRadii
 from nmcheck.bounds.relaxation.relaxation import Relaxation
+from nmcheck.bounds.softmax_margin import predicted_class
 from nmcheck.checks.adversarial import Box
 from nmcheck.checks.bounds_options import NORMS, BoundsOptions
 from nmcheck.checks.case import Case
@@ -155,6 +156,6 @@ def _lipschitz(constants: LayerConstants, images: Tensor, norm: float) -> tuple[
     except UnsupportedError as error:
         logits = constants.program(images)
         radii = torch.zeros_like(logits).scatter(1, predicted_class(logits).unsqueeze(1), torch.inf)
-        radii[:, list(constants.program.equal.never)] = torch.inf
+        radii[:, list(constants.program.never)] = torch.inf
         return radii, str(error)
     return (pairs if norm == 2 else pairs / (math.sqrt(images[0].numel()) * (1 + 1e-12))), None

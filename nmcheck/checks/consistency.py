@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,43 +10,51 @@ import torch
 
 from nmcheck.checks.case import Case
 from nmcheck.errors import ModelError
-from nmcheck.execute.comparison import relative_difference
+from nmcheck.execute.agreement import HALF, SINGLE, differences, half_scale, single_scale
 from nmcheck.execute.session import ReferenceSession
 from nmcheck.results import ConsistencyEntry
 
-TOLERANCE = {"single": 1e-4, "half": 1e-2}
-"""Largest difference, relative to the largest output of an image, by the precision the file computes in: rounding in
-deep networks stays below it (in single precision, measured 4e-6 on nine ImageNet networks), a misread operator does
-not."""
+_AT_A_TIME = 50
+_PROBED_OUTPUTS = 64
+"""Outputs that are enough to tell what float32's rounding does to them."""
+_FEWEST, _MOST = 2, 16
+"""Inputs that are run for it in float64."""
+_SHRUNK = 2.0**-10
+"""Where there are fewer images than that, they are shrunk by this part, and rounded anew."""
 
 
 def check_consistency(case: Case, session: ReferenceSession, advance: Callable[[int], None]) -> ConsistencyEntry:
     """Compare the file's own output, every image used, with our float32 execution of it.
 
     Raises:
-        ModelError: they differ by more than ``TOLERANCE`` allows, or the file's output for an image is not finite.
+        ModelError: they differ by more than ``execute.agreement`` allows, or the file's output for an image is not
+            finite.
     """
-    differences: list[float] = []
-    for rows in np.array_split(np.arange(len(case.pixels)), max(1, len(case.pixels) // 50)):
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    for rows in np.array_split(np.arange(len(case.pixels)), max(1, len(case.pixels) // _AT_A_TIME)):
         ours = case.single.output(case.images[torch.from_numpy(rows).to(case.device)].float())
         theirs = session.run(model_input(case, case.pixels[rows]))
-        for row, mine, reference in zip(rows, ours.cpu().numpy(), theirs, strict=True):
+        for row, reference in zip(rows, theirs, strict=True):
             if not np.isfinite(reference).all():
                 raise ModelError(
                     f"{case.graph.model.path}: onnxruntime's output for image {case.positions[row]} of the data is "
                     "NaN or infinite; check the model's weights and the --scale of its input."
                 )
-            differences.append(relative_difference(mine, reference))
+        parts.append((_flat(ours.cpu().numpy()), _flat(theirs)))
         advance(len(rows))
-    worst = float(np.max(differences))
-    precision = "half" if case.file_graph.half else "single"
-    tolerance = TOLERANCE[precision]
+    mine, reference = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    half = case.file_graph.half
+    precision, tolerance = ("half", HALF) if half else ("single", SINGLE)
+    scale = half_scale(reference) if half else single_scale(reference, *_probes(case, reference.shape[1]))
+    found = differences(mine, reference, scale)
+    worst = float(found.max(initial=0.0))
     # A NaN compares false with everything, so the test is for agreement.
     if not worst <= tolerance:
+        row, output = np.unravel_index(int(np.nan_to_num(found, nan=np.inf).argmax()), found.shape)
         raise ModelError(
-            f"{case.graph.model.path}: nmcheck's execution of the model differs from onnxruntime's by {worst:.2g} of "
-            f"the largest output (allowed {tolerance:g}), so no number about it could be trusted; please report this "
-            "model."
+            f"{case.graph.model.path}: nmcheck's execution of the model differs from onnxruntime's in output "
+            f"{output} of image {case.positions[row]} by {worst:.2g} of that output's own spread and rounding (allowed "
+            f"{tolerance:g}), so no number about it could be trusted; please report this model."
         )
     return ConsistencyEntry(
         images=len(case.pixels),
@@ -61,3 +70,21 @@ def check_consistency(case: Case, session: ReferenceSession, advance: Callable[[
 def model_input(case: Case, pixels: np.ndarray) -> np.ndarray:
     """Pixels as the file expects them: scaled, float32."""
     return (pixels * case.scale.gain + case.scale.offset).astype(np.float32)
+
+
+def _flat(outputs: np.ndarray) -> np.ndarray:
+    return outputs.reshape(len(outputs), -1).astype(np.float64)
+
+
+def _probes(case: Case, outputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """The file's output for some of the images in float32 and in float64; more of them where it is a short one."""
+    count = min(max(math.ceil(_PROBED_OUTPUTS / max(1, outputs)), _FEWEST), _MOST)
+    order = np.arange(count)
+    rows = order * len(case.pixels) // count if len(case.pixels) >= count else order % len(case.pixels)
+    shrunk = 1 - _SHRUNK * (order // max(1, len(case.pixels)))
+    images = case.images[torch.from_numpy(rows).to(case.device)]
+    factors = torch.from_numpy(shrunk).to(images).reshape(-1, *[1] * (images.ndim - 1))
+    images = (images * factors).float()
+    return tuple(
+        _flat(program.output(images.to(program.dtype)).cpu().numpy()) for program in (case.single, case.double)
+    )

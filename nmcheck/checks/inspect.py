@@ -68,7 +68,8 @@ def inspect(path: Path) -> Inspection:
 
 
 def _model(graph: Graph) -> InspectedModel:
-    weights = [array for array in graph.constants.values() if array.dtype.kind == "f"]
+    read = {value for node in _own(graph) for value in node.inputs} | {graph.output}
+    weights = [array for name, array in graph.constants.items() if name in read and array.dtype.kind == "f"]
     batch = "any" if graph.declared_batch is None else str(graph.declared_batch)
     return InspectedModel(
         path=graph.model.path,
@@ -80,16 +81,22 @@ def _model(graph: Graph) -> InspectedModel:
         batch="none" if graph.batch_axis is None else batch,
         logits=graph.logits,
         classes=prod(graph.shapes[graph.logits]),
-        nodes=len(graph.nodes),
+        masked=graph.masked,
+        nodes=len(_own(graph)),
         weights=sum(array.size for array in weights),
         weight_bytes=sum(array.nbytes for array in weights),
     )
 
 
+def _own(graph: Graph) -> tuple[Node, ...]:
+    """The file's nodes, without what nmcheck put in."""
+    return tuple(node for node in graph.nodes if node.index >= 0)
+
+
 def _operators(graph: Graph, support: Support) -> list[tuple[OperatorEntry, tuple[str, ...]]]:
     """An entry per operator in the order of first use, and its reasons."""
     nodes: dict[tuple[str, str], list[Node]] = {}
-    for node in graph.nodes:
+    for node in _own(graph):
         nodes.setdefault((node.domain, node.op), []).append(node)
     found = []
     for (domain, op), members in nodes.items():

@@ -43,7 +43,8 @@ def layer_attacks(case: Case, found: NetworkBounds, advance: Callable[[int], Non
     for layer in attackable(found):
         sources = input_sources(graph, graph.by_name[layer.node])
         parts = [
-            attack_layer(case.double, sources, case.images[rows], partial(ddn, steps=STEPS)) for rows in groups(case)
+            attack_layer(case.double, sources, case.images[rows], partial(ddn, steps=STEPS), case.logit_offsets)
+            for rows in groups(case)
         ]
         entries.append(_entry(layer, torch.cat(parts).cpu().numpy()))
         advance(1)

@@ -30,6 +30,7 @@ from nmcheck.results import (
     ReferenceEntry,
 )
 
+MASKED = "the class is masked: its logit is minus infinity for every input"
 NO_COVARIANCE = "this engine gives variances only, and a flip probability needs the logits' covariance"
 ONE_IMAGE = "a standard error over images needs at least two in which noise moves the logit"
 UNMOVED = "no noise sample moved this logit by more than rounding, so its variance is 0 as far as the reference shows"
@@ -67,7 +68,7 @@ def moment_entries(
                     bank=runs.bank.use if runs.bank is not None and engine == "bank" else None,
                     propagation=propagation_entry(case, run.propagated, sampled) if run.propagated else None,
                     reference=reference,
-                    per_class=_per_class(run, sampled),
+                    per_class=_per_class(case, run, sampled),
                     overall=_overall(run, sampled, flips, _no_flips(engine)),
                     flips=estimated,
                     flips_reason=None if estimated is not None else _no_flips(engine),
@@ -122,17 +123,20 @@ def _arrays(run: EngineRun) -> tuple[np.ndarray, np.ndarray]:
     return torch.stack(mean).cpu().numpy(), torch.stack(variance).cpu().numpy()
 
 
-def _per_class(run: EngineRun, sampled: SampledMoments) -> tuple[ClassMoments, ...]:
+def _per_class(case: Case, run: EngineRun, sampled: SampledMoments) -> tuple[ClassMoments, ...]:
     mean, variance = _arrays(run)
     missing = _missing_variance(run)
+    still = dict.fromkeys(case.graph.masked, MASKED)
     return tuple(
         ClassMoments(
             class_=one.class_index,
-            **_tightness(one, missing, UNMOVED),
+            **_tightness(one, missing, still.get(one.class_index, UNMOVED)),
             mean_z=one.mean_z,
-            mean_z_reason=None if one.mean_z is not None else UNMOVED,
+            mean_z_reason=None if one.mean_z is not None else still.get(one.class_index, UNMOVED),
             var_z=None if missing else one.var_z,
-            var_z_reason=None if one.var_z is not None and not missing else missing or UNMOVED,
+            var_z_reason=None
+            if one.var_z is not None and not missing
+            else missing or still.get(one.class_index, UNMOVED),
             images=one.images,
         )
         for one in per_class(mean, variance, sampled)

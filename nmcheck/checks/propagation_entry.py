@@ -19,10 +19,11 @@ PAIRED = "what is not linear in the noise was summed over pairs of elements"
 
 
 def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledMoments) -> PropagationEntry:
-    """The way of all images at one noise level.
+    """The way of all images at one noise level; ``sampled`` without masked classes.
 
     Errors are root mean squares over images and logits: of random directions in units of each logit's own standard
-    deviation by the reference, of residual samples in units of the engine's own variance.
+    deviation by the reference, of residual samples in units of the engine's own variance. Logits that do not move have
+    no such unit and are left out.
     """
     sampled_errors = [
         _mean_square(one.variance_error, one.covariance.diagonal()) for one in found if one.variance_error is not None

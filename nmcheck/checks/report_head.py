@@ -17,6 +17,7 @@ def model_entry(case: Case) -> ModelEntry:
         producer=info.producer,
         input_shape=graph.shapes[graph.input],
         classes=case.single.classes,
+        masked=graph.masked,
     )
 
 

@@ -76,10 +76,10 @@ def fine_enough(case: Case, network: SampledNetwork, sigma: float) -> SampledNet
         of_image.move_to(image)
         deviation = sigma * case.structure.response(of_image.slope).norm(dim=1)
         size = case.double(image[None])[0].abs()
-        rounding = network.rounding * torch.maximum(size, size.median())
-        ratios.append((rounding / deviation)[deviation > 0])
-    moving = torch.cat(ratios)
-    blurred = len(moving) > 0 and float(moving.median()) > COARSE
+        size, deviation = size[deviation > 0], deviation[deviation > 0]
+        if len(size):
+            ratios.append(network.rounding * torch.maximum(size, size.median()) / deviation)
+    blurred = bool(ratios) and float(torch.cat(ratios).median()) > COARSE
     return _in_torch(case, double=True) if blurred else network
 
 

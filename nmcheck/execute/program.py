@@ -63,6 +63,11 @@ class Program:
         self._check()
         self.equal = equal_logits(graph)
 
+    @property
+    def never(self) -> tuple[int, ...]:
+        """The classes that are never predicted: masked ones, and those of which another before them is always equal."""
+        return tuple(sorted({*self.graph.masked, *self.equal.never}))
+
     def function(self, source: str, target: str) -> Callable[[Tensor], Tensor]:
         """The part of the network between two values, for a single sample.
 

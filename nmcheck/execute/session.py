@@ -13,6 +13,7 @@ from jaxtyping import Num, Shaped
 
 from nmcheck.errors import ModelError, UnsupportedError
 from nmcheck.graph.ir import Graph
+from nmcheck.graph.masking import NEVER
 
 # When it is loaded, onnxruntime would begin to send reports on its use to Microsoft, and keep them in the user's cache.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -86,7 +87,8 @@ class ReferenceSession:
                 left out.
 
         Returns:
-            The output named ``graph.output``, shape (batch, *graph.shapes[graph.output]).
+            The output named ``graph.output``, shape (batch, *graph.shapes[graph.output]); minus infinity in a masked
+            class's place as the graph has it, ``masking.NEVER``.
 
         Raises:
             ModelError: onnxruntime fails on them.
@@ -100,7 +102,19 @@ class ReferenceSession:
         samples = samples.reshape(len(samples), *shape)
         any_size = graph.batch_axis is not None and graph.declared_batch is None
         size = _CHUNK if any_size else graph.declared_batch or 1
-        return np.concatenate([self._run_chunk(samples[i : i + size], size) for i in range(0, len(samples), size)])
+        chunks = [self._run_chunk(samples[i : i + size], size) for i in range(0, len(samples), size)]
+        return self._without_masks(np.concatenate(chunks))
+
+    def _without_masks(self, output: Shaped[np.ndarray, "batch *output"]) -> Shaped[np.ndarray, "batch *output"]:
+        """Finite numbers where the graph has them for masked classes; any other infinity stays one."""
+        graph = self._graph
+        if not graph.masked or prod(graph.shapes[graph.output]) != prod(graph.shapes[graph.logits]):
+            return output
+        # A half-precision output has no such number.
+        finite = output.astype(np.promote_types(output.dtype, np.float32))
+        flat, columns = finite.reshape(len(finite), -1), list(graph.masked)
+        flat[:, columns] = np.where(flat[:, columns] == -np.inf, NEVER, flat[:, columns])
+        return finite
 
     def _run_chunk(self, samples: Num[np.ndarray, "batch *sample"], size: int) -> Shaped[np.ndarray, "batch *output"]:
         """At most ``size`` samples; where the file insists on ``size``, the last one is repeated to fill up."""

@@ -83,6 +83,8 @@ class Graph:
         notes: what loading changed or assumed, a sentence each, for the user.
         half: whether the file computes in 16 bits, be it values that depend on the sample or constants; nmcheck never
             does.
+        masked: classes whose logit is minus infinity in the file for every input, so that they are never chosen; here
+            it is the number ``masking.NEVER`` (``masking``).
     """
 
     nodes: tuple[Node, ...]
@@ -96,6 +98,7 @@ class Graph:
     model: ModelInfo
     notes: tuple[str, ...] = field(default=())
     half: bool = False
+    masked: tuple[int, ...] = ()
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:

@@ -16,6 +16,7 @@ from nmcheck.graph.defaults import default_numbers
 from nmcheck.graph.folding import Memory
 from nmcheck.graph.ir import Graph, ModelInfo, Node
 from nmcheck.graph.logits import find_logits
+from nmcheck.graph.masking import with_masked_classes
 from nmcheck.graph.naming import attributes_of, unique_names
 from nmcheck.graph.patterns import recognize
 from nmcheck.graph.reading import ONNX_DOMAINS, ModelFile, read_model, reads, since_version
@@ -32,7 +33,8 @@ def load_graph(path: str | Path) -> Graph:
 
     Weights, constants and shape arithmetic are folded, nodes that do not lead to the output are dropped, the batch axis
     is made one, and a softmax or arg-max at the end is left out of the way to the logits. What was assumed is said in
-    the graph's ``notes``. Batch normalization stays as it stands in the file.
+    the graph's ``notes``. Batch normalization stays as it stands in the file. Classes masked by minus infinity
+    get a finite number instead (``masking``).
 
     Args:
         path: an ONNX file; external data is looked for next to it.
@@ -67,7 +69,8 @@ def load_graph(path: str | Path) -> Graph:
         ),
         opset=file.opset,
     )
-    return recognize(_graph(path, file, sample, source=source.name, output=output, notes=output_notes))
+    graph = _graph(path, file, sample, source=source.name, output=output, notes=output_notes)
+    return with_masked_classes(recognize(graph))
 
 
 def _graph(path: Path, file: ModelFile, sample: Sample, *, source: str, output: str, notes: tuple[str, ...]) -> Graph:

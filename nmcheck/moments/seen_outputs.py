@@ -45,10 +45,11 @@ class SeenOutputs:
     def rounding(self, relative: float) -> Float[Tensor, " d"]:
         """Eta: rounding of an output, relative to its own size, or to the middle one of all where that is larger.
 
-        Its own terms cancel in a small output; those of a class that is masked by a huge constant are not its own.
+        Its own terms cancel in a small output; those of classes that are masked by a huge constant are not its own, so
+        that outputs which never differ have no part in it.
         """
-        size = torch.maximum(self._low.abs(), self._high.abs())
-        return relative * torch.maximum(size, size.median())
+        size, moving = torch.maximum(self._low.abs(), self._high.abs()), self._high > self._low
+        return relative * (torch.maximum(size, size[moving].median()) if bool(moving.any()) else size)
 
     def moved(self, eta: Float[Tensor, " d"]) -> Bool[Tensor, " d"]:
         """Whether outputs differed by more than rounding."""

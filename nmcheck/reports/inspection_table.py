@@ -7,6 +7,7 @@ from rich.text import Text
 
 from nmcheck.counting import counted
 from nmcheck.reports.layout import header, new_table, notes, paragraph, settle, styled
+from nmcheck.reports.numbers import classes
 from nmcheck.results.inspection import CutEntry, FoundNormalization, Inspection
 
 LONGEST = 40
@@ -51,7 +52,7 @@ def _header(found: Inspection) -> RenderableType:
             "input",
             f"{model.input}: {_shape(model.input_shape)}, {batches.get(model.batch, f'batches of {model.batch}')}",
         ),
-        ("logits", f"{model.logits}: {counted(model.classes, 'class', 'classes')}"),
+        ("logits", f"{model.logits}: {classes(model.classes, model.masked)}"),
         (
             "size",
             f"{counted(model.nodes, 'node')}, {counted(model.weights, 'weight')} ({memory(model.weight_bytes)})",

@@ -12,7 +12,7 @@ from nmcheck.reports.flips_table import flips_tables
 from nmcheck.reports.layout import header, notes, paragraph, warnings
 from nmcheck.reports.moments_table import moments_tables
 from nmcheck.reports.normalization_table import normalization_table
-from nmcheck.reports.numbers import percent, significant
+from nmcheck.reports.numbers import classes, percent, significant
 from nmcheck.results.report import Report
 
 SCALE_SOURCES = {
@@ -40,7 +40,7 @@ def report_header(report: Report) -> Panel:
     rows = (
         ("model", f"{model.path}  (opset {model.opset}{', ' + model.producer if model.producer else ''})"),
         ("fingerprint", model.fingerprint[:16]),
-        ("input", f"{' x '.join(map(str, model.input_shape))}, {counted(model.classes, 'class', 'classes')}"),
+        ("input", f"{' x '.join(map(str, model.input_shape))}, {classes(model.classes, model.masked)}"),
         ("data", f"{data.name}: {data.selection}  (sha256 {data.sha256[:16]})"),
         ("scale", f"{data.scale}, {SCALE_SOURCES[data.scale_source]}"),
         *([("noise", report.noise.description)] if report.noise.kind != "isotropic" else []),
@@ -48,7 +48,7 @@ def report_header(report: Report) -> Panel:
         (
             "execution",
             f"{check.device}; agrees with {check.runtime} to {significant(check.max_difference, 2)} "
-            f"(relative; {check.tolerance:g} allowed in {check.precision} precision) on "
+            f"of each output's spread ({check.tolerance:g} allowed in {check.precision} precision) on "
             f"{counted(check.images, 'image')}",
         ),
         ("seed", str(report.seed)),

@@ -23,6 +23,7 @@ class InspectedModel(Record):
         batch: ``any``, ``none`` if the input has no batch axis, or the batch size the file insists on.
         logits: name of the value read as logits.
         classes: number of logits.
+        masked: classes among them that are never chosen, their logit being minus infinity for every input.
         nodes: number of nodes whose output depends on the sample, each recognized pattern counted as one.
         weights: floating-point numbers among the constants these nodes read.
         weight_bytes: what those take in memory.
@@ -37,6 +38,7 @@ class InspectedModel(Record):
     batch: str
     logits: str
     classes: int
+    masked: tuple[int, ...] = ()
     nodes: int
     weights: int
     weight_bytes: int

@@ -32,6 +32,7 @@ class ModelEntry(Record):
         producer: name and version of the exporter, empty if the file does not say.
         input_shape: shape of one sample as the graph takes it, a batch axis counted as 1.
         classes: number of logits.
+        masked: classes among them that are never chosen, their logit being minus infinity for every input.
     """
 
     path: str
@@ -40,6 +41,7 @@ class ModelEntry(Record):
     producer: str
     input_shape: tuple[int, ...]
     classes: int
+    masked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,8 @@ class ConsistencyEntry(Record):
 
     Attributes:
         images: number of images compared, all those used.
-        max_difference: largest difference of an output value, divided by the largest output magnitude of that image.
+        max_difference: largest difference of an output value, divided by its own scale: its spread over the images, and
+            what rounding explains over the tolerance.
         precision: what the file computes in: ``half`` if a value that depends on the image has 16 bits.
         tolerance: the difference above which the analysis refuses to go on, larger where the precision is half.
         runtime: name and version of the reference runtime.

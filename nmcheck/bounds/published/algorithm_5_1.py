@@ -175,7 +175,8 @@ class _Backward:
 
     def _linear(self, source: str) -> Tensor:
         """Theorem 3.6 for the linear classifier that reads ``source``."""
-        return theorem_3_6.theorem_3_6(self.logits, self.constants.matrix(source, self.graph.logits))
+        rows = self.constants.matrix(source, self.graph.logits)
+        return theorem_3_6.theorem_3_6(self.logits, rows, self.graph.masked)
 
     def _skip_passes(self, position: int) -> int:
         while position < len(self.chain) and self.chain[position].op in _PASSES:
@@ -291,6 +292,10 @@ def _no_formula(node: Node) -> str:
 
 
 def _is_bias(graph: Graph, node: Node) -> bool:
-    """Whether a node adds a constant, as the second half of a dense or convolutional layer or the input's shift."""
+    """Whether a node adds a constant, as the second half of a dense or convolutional layer or the input's shift.
+
+    Or puts constants in the place of elements, as a mask does.
+    """
     live = graph.live_inputs(node)
-    return node.op in ("Add", "Sub") and len(live) == 1 and repetition(graph, node, live[0]) == 1
+    picks = node.op == "Where" and node.inputs[0] in graph.constants
+    return (node.op in ("Add", "Sub") or picks) and len(live) == 1 and repetition(graph, node, live[0]) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,7 +14,13 @@ STATEMENT = LayerStatement(True, "Theorem 3.6 is true, and in fact an equality: 
 
 
 def theorem_3_6(
-    logits: Float[Tensor, "images classes"], rows: Float[Tensor, "classes inputs"]
+    logits: Float[Tensor, "images classes"], rows: Float[Tensor, "classes inputs"], masked: Sequence[int] = ()
 ) -> Float[Tensor, " images"]:
-    """min_c' (f_c - f_c') / ||w_c - w_c'||: kappa at the input of the last dense layer."""
-    return softmax_margin(logits, rows)
+    """min_c' (f_c - f_c') / ||w_c - w_c'||: kappa at the input of the last dense layer.
+
+    Args:
+        logits: W x + b.
+        rows: W.
+        masked: classes that are never chosen.
+    """
+    return softmax_margin(logits, rows, masked=masked)

@@ -127,7 +127,7 @@ class Relaxation:
         self._writer = writers(self.steps)
         self.affine = AffineValues(self.network, self.steps, self.rows)
         self.classes = math.prod(network.shapes[network.output])
-        self.masked = program.equal.never
+        self.masked = program.never
 
     def relax(
         self, region: Region, *, tighten: bool, first: Lowest | None = None, then: Lowest | None = None

@@ -111,7 +111,7 @@ def drafts(case: Case, policy: Policy) -> list[Draft]:
     """The demands, those of each class taken apart; these share the demand's alpha.
 
     A class is the label's, except for flips, where it is the class predicted without noise, and for moments, where it
-    is the logit's and all images count.
+    is the logit's, all images count and masked classes have none.
 
     Raises:
         UsageError: a demand is about a class that the model does not have.
@@ -126,7 +126,7 @@ def drafts(case: Case, policy: Policy) -> list[Draft]:
             found.append(Draft(demand, None, everything, policy.alpha))
             continue
         if demand.classes == "each":
-            classes = list(range(case.single.classes)) if logits else [int(c) for c in np.unique(by)]
+            classes = [int(c) for c in (case.unmasked if logits else np.unique(by))]
         elif demand.classes < case.single.classes:
             classes = [demand.classes]
         else:

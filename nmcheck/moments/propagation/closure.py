@@ -81,7 +81,8 @@ def slope_correction(
     A residual that is uncorrelated with the linear response g, as it is for slopes averaged over the noise itself, has
     b = E[g r] / Var g = 0 for every output. The samples' b has the covariance of their products g_i r_i, over
     Var g_i Var g_j n; not Cov(g)_ij Cov(r)_ij, which is five times too small for r = g^2 - Var g. What outputs have in
-    common is estimated first, their differences from it after that, each shrunk as in ``mean_correction``.
+    common is estimated first, their differences from it after that, each shrunk as in ``mean_correction``. Outputs that
+    do not move, such as dead or masked logits, have nothing in common with the others.
 
     Args:
         linear: g at each of n samples.
@@ -90,13 +91,18 @@ def slope_correction(
     """
     n, variance = len(linear), covariance.diagonal()
     moving = variance > 0
-    safe = torch.where(moving, variance, 1.0)
-    products = torch.where(moving, linear * residual / safe, 0.0)
+    if not moving.all():
+        corrected, error = torch.zeros_like(variance), torch.zeros_like(variance)
+        if moving.any():
+            among = covariance[moving][:, moving]
+            corrected[moving], error[moving] = slope_correction(linear[:, moving], residual[:, moving], among)
+        return corrected, error
+    products = linear * residual / variance
     found = products.mean(dim=0)
     spread = (products - found).mT @ (products - found) / ((n - 1) * n)
     common = _shrunk(found.mean()[None], spread.mean()[None, None], SLOPE_DOUBT)
     apart = torch.eye(len(found), dtype=found.dtype, device=found.device) - 1.0 / len(found)
-    corrected = torch.where(moving, common + _shrunk(apart @ found, apart @ spread @ apart, SLOPE_DOUBT), 0.0)
+    corrected = common + _shrunk(apart @ found, apart @ spread @ apart, SLOPE_DOUBT)
     return corrected, torch.where(corrected != 0, deviation(spread.diagonal()), 0.0)
 
 

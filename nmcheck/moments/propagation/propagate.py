@@ -86,7 +86,8 @@ def propagate(
     assert first.variance_error is not None
     assert second.variance_error is not None
     return Propagated(
-        mean=0.5 * (first.mean + second.mean),
+        # Halved first: the sum of two masked outputs may be too large for a number.
+        mean=0.5 * first.mean + 0.5 * second.mean,
         covariance=0.5 * (first.covariance + second.covariance),
         jacobian=0.5 * (first.jacobian + second.jacobian),
         correction=0.5 * (first.correction + second.correction),
