@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from nmcheck.cli.messages import warn
-from nmcheck.cli.output import check_writable
 from nmcheck.cli.parameters import (
     ChangeNorm,
     Epsilons,
@@ -26,6 +25,7 @@ from nmcheck.cli.parameters import (
     parse_range,
 )
 from nmcheck.cli.rendering import Format, show
+from nmcheck.cli.run_files import check_files
 from nmcheck.cli.session import SESSION
 
 
@@ -116,8 +116,7 @@ def compare(
     )
     for one in scale or ():
         check_scale(one)
-    if output is not None:
-        check_writable(output)
+    check_files({"--output": output}, models=models, data=data, stdout=output is None)
     with open_progress(quiet) as progress:
         found = SESSION.get().compare(options, progress)
     from nmcheck.reports.comparison_table import comparison_parts

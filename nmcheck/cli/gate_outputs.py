@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nmcheck.cli.messages import annotate_log, say, warn
-from nmcheck.cli.output import append_text, write_all, write_stdout
+from nmcheck.cli.output import all_written, append_text, write_stdout
 from nmcheck.cli.rendering import canvas, references
 
 if TYPE_CHECKING:
@@ -55,12 +55,13 @@ def write_reports(
     if output is not None and output != STDOUT:
         files[output] = shown
         shown = b""
-    write_all(files)
-    summary = os.environ.get(SUMMARY)
-    if summary:
-        append_text(Path(summary), render("markdown", result).decode())
     on_console = to_stdout is None and shown and output_format == "table"
-    write_stdout((to_stdout if to_stdout is not None else shown).decode())
+    with all_written(files):
+        # What fails here leaves the older files as they were.
+        write_stdout((to_stdout if to_stdout is not None else shown).decode())
+        summary = os.environ.get(SUMMARY)
+        if summary:
+            append_text(Path(summary), render("markdown", result).decode(), SUMMARY)
     # The verdict is on the console whatever else goes there.
     if not on_console:
         say(verdict_line(gate_of(report)))

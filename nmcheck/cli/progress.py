@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nmcheck.checks.progress import SilentProgress
 from nmcheck.cli.messages import say
+from nmcheck.interruption import check
 from nmcheck.outside_text import message
 
 if TYPE_CHECKING:
@@ -42,9 +43,41 @@ class LineProgress:
         yield lambda _steps=1: None
 
 
+class Interruptible:
+    """Progress at which a run that was asked to end does so, should a library have lost the interruption.
+
+    Args:
+        shown: what shows it.
+
+    Attributes:
+        shown: the same.
+    """
+
+    def __init__(self, shown: Progress) -> None:
+        self.shown = shown
+
+    @contextmanager
+    def stage(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """A stage of what shows it."""
+        check()
+        with self.shown.stage(title, total) as count:
+
+            def advance(steps: int = 1) -> None:
+                check()
+                count(steps)
+
+            yield advance
+
+
 @contextmanager
 def open_progress(quiet: bool) -> Iterator[Progress]:
     """The kind of progress that fits: none if quiet, bars on a terminal, lines elsewhere."""
+    with _shown(quiet) as progress:
+        yield Interruptible(progress)
+
+
+@contextmanager
+def _shown(quiet: bool) -> Iterator[Progress]:
     if quiet:
         yield SilentProgress()
         return

@@ -85,7 +85,7 @@ def fetch(source: RemoteSet, split: str, cache: Path | None = None, *, scheme: s
 
     # pooch announces downloads on a logger of its own that writes to stderr by itself.
     pooch.get_logger().setLevel(logging.WARNING)
-    folder = _cache(cache) / source.name
+    folder = cache_folder(source, cache)
     images, labels = (
         _fetched(source, split, folder, f"{SPLIT_PREFIX[split]}-{kind}-ubyte.gz", scheme)
         for kind in ("images-idx3", "labels-idx1")
@@ -132,11 +132,20 @@ def only(scheme: str) -> Callable[..., None]:
     return check
 
 
-def _cache(asked: Path | None) -> Path:
+def cache_folder(source: RemoteSet, cache: Path | None = None) -> Path:
+    """Where the files of a named set are kept.
+
+    Args:
+        source: the set.
+        cache: folder of all sets; by default the user's cache folder for nmcheck.
+
+    Raises:
+        DataError: the user has none, without a home.
+    """
     import pooch
 
     # Without a home, a version of what pooch asks raises an error, and another leaves the "~" as it is.
-    folder = asked
+    folder = cache
     if folder is None:
         with suppress(RuntimeError):
             folder = Path(pooch.os_cache("nmcheck"))
@@ -145,7 +154,7 @@ def _cache(asked: Path | None) -> Path:
             "There is no folder to keep downloaded data in, for this user has no home folder; set XDG_CACHE_HOME to a "
             "folder that can be written to."
         )
-    return folder
+    return folder / source.name
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 
 from nmcheck.data.dataset import Dataset, as_labels, check_images
-from nmcheck.data.download import REMOTE, fetch
+from nmcheck.data.download import REMOTE, cache_folder, fetch
 from nmcheck.data.folders import open_class_folders
 from nmcheck.data.idx import has_idx_files, idx_files, open_idx
 from nmcheck.data.memory import check_room, working_bytes
@@ -71,6 +71,14 @@ def read_data(spec: str, value_range: Range | None, samples: int | None = None, 
         available=total,
         notes=found.notes,
     )
+
+
+def path_of(spec: str) -> Path:
+    """The file or folder that is read for a data spec, whether it is there or not."""
+    source, split = _parse(spec)
+    if source == "mnist" and split != "train":
+        return Path(str(files("nmcheck.data") / "mnist.npz"))
+    return cache_folder(REMOTE[source]) if source in REMOTE else Path(source)
 
 
 def _parse(spec: str) -> tuple[str, str | None]:

@@ -9,11 +9,14 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from jaxtyping import Num, Shaped
 
 from nmcheck.errors import ModelError, UnsupportedError
 from nmcheck.graph.ir import Graph
+
+# When it is loaded, onnxruntime would begin to send reports on its use to Microsoft, and keep them in the user's cache.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 _CHUNK = 256
 """Samples run at once where the file takes any batch."""

@@ -105,8 +105,8 @@ def _steps(operands: Operands, raw: Function, read: set[str]) -> Sequence[Step]:
     if node.op in KINKED:
         kinked = KINKED[node.op](operands)
         return [PiecewiseLinearStep(node.name, inputs, outputs, pointwise, single, *kinked)]
-    kinks, harmonic = SMOOTH.get(node.op, ()), HARMONIC.get(node.op)
-    return [SmoothStep(node.name, inputs, outputs, pointwise, single, kinks, harmonic)]
+    kinks = SMOOTH[node.op](operands) if node.op in SMOOTH else ()
+    return [SmoothStep(node.name, inputs, outputs, pointwise, single, kinks, HARMONIC.get(node.op))]
 
 
 def _maximum(

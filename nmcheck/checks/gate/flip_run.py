@@ -52,8 +52,8 @@ def run_flips(
 ) -> FlipRun:
     """Draw noise in rounds of one sample an image until every question has its answer or spent its budget.
 
-    Each image has a stream of noise of its own, and its logits are its own: which images are evaluated together, what
-    others meet and when looks are taken change nothing about what it meets.
+    Each image has a stream of noise of its own: which images are evaluated together and when looks are taken change
+    nothing about what it meets, and of its logits no more than the last bits.
 
     Raises:
         ModelError: noise drives the network to infinite outputs.

@@ -20,7 +20,7 @@ from nmcheck.checks.gate.question import Question
 from nmcheck.checks.gate.student import student_interval
 from nmcheck.counting import counted
 from nmcheck.moments.flips import clopper_pearson
-from nmcheck.results import UNREACHABLE, GateCheck, GateExample, MomentEntry
+from nmcheck.results import UNREACHABLE, ClassMoments, GateCheck, GateExample, MomentEntry, OverallMoments
 from nmcheck.results.gate import Verdict
 
 MOST_EXAMPLES = 10
@@ -178,7 +178,7 @@ def judge_moments(draft: Draft, entries: Sequence[MomentEntry], missing: str | N
         ends = Ends(value, None, None, low_reason=why_not, high_reason=why_not)
         return draft.record(ends, "inconclusive", f"E_r is {value:.4g}; {_bare(str(why_not))}.", method=demand.engine)
     confidence = 1.0 - draft.alpha
-    low, high = student_interval(value, error, len(draft.rows), confidence)
+    low, high = student_interval(value, error, _averaged(source, len(draft.rows)), confidence)
     ends = Ends(value, low, high, confidence=confidence)
     verdict: Verdict = "pass" if high <= demand.threshold else "fail" if low > demand.threshold else "inconclusive"
     floor = entry.reference.floor.mean_er if mean else entry.reference.floor.var_er
@@ -187,6 +187,11 @@ def judge_moments(draft: Draft, entries: Sequence[MomentEntry], missing: str | N
         f"{'' if floor is None else f', noise floor {floor:.2g}'}{_interval(ends)}."
     )
     return draft.record(ends, verdict, reason, method=demand.engine, trials=trials)
+
+
+def _averaged(source: ClassMoments | OverallMoments, images: int) -> int:
+    """Images that an average is over; of one logit, those in which noise moves it."""
+    return images - source.unmoved if isinstance(source, ClassMoments) else images
 
 
 def _counts(case: Case, draft: Draft, found: Bracket) -> tuple[int, int, int]:
@@ -257,6 +262,10 @@ def _examples(case: Case, draft: Draft, found: Bracket, limit: float | None = No
             )
         )
     return tuple(chosen)
+
+
+EXAMPLE_FILES = ("adversarial-*.npy",)
+"""Patterns of the names of files with examples."""
 
 
 def example_file(found: Bracket, index: int) -> str:

@@ -255,7 +255,7 @@ def create(
             faster.
     """
     if path.exists() and not replace:
-        raise UsageError(f"{path} exists; go on with it by --resume, or choose another --output.")
+        raise UsageError(exists(path))
     size = header.bytes + len(header.to_json()) + _STRUCTURE
     # HDF5 crashes where the disk gets full under it, so the file has all its space before HDF5 sees it.
     with explained(path, "made"), fresh_file(path, _empty(), size, replace=replace) as temporary:
@@ -270,6 +270,11 @@ def create(
             with suppress(Exception):
                 file.close()
             raise
+
+
+def exists(path: Path) -> str:
+    """What is said of a file that is in the way of a new bank."""
+    return f"{path} exists; go on with it by --resume, replace it by --force, or choose another --output."
 
 
 def _empty() -> bytes:
