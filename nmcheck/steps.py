@@ -86,13 +86,18 @@ class PiecewiseLinearStep(Step):
 class SmoothStep(Step):
     """Elementwise, continuous and finite everywhere, and smooth but for kinks that are known.
 
+    What it has of bends is around its kinks or, without any, around 0, unless it is harmonic; nor does it grow faster
+    than a power then. Its means are integrated numerically, with points where these are.
+
     Attributes:
         function: of one value.
         kinks: where a derivative jumps, be it the first or the second, in ascending order.
+        harmonic: 1 where the function is its own second derivative, -1 where it is that with the sign turned.
     """
 
     function: Callable[[Tensor], Tensor]
     kinks: tuple[float, ...] = ()
+    harmonic: float | None = None
 
 
 @dataclass(frozen=True)

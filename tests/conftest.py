@@ -4,6 +4,7 @@ The import hook makes beartype check every annotation of nmcheck, jaxtyping's sh
 users do not pay for it.
 """
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from jaxtyping import install_import_hook
 
 pytest_plugins = ("browser",)
 
+# Some tests load onnxruntime before nmcheck does, which would not let it send reports on its use.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 install_import_hook("nmcheck", "beartype.beartype")
 # The suite runs one process a core; threads inside them would only wait for each other.
 torch.set_num_threads(1)

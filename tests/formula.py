@@ -24,7 +24,7 @@ class Formula:
         dtype: what the numbers in it are rounded to; they are stored as float32.
     """
 
-    def __init__(self, dtype: type = np.float32) -> None:
+    def __init__(self, dtype: type | np.dtype = np.float32) -> None:
         self.nodes: list[NodeProto] = []
         self.arrays: dict[str, np.ndarray] = {}
         self.dtype = dtype

@@ -33,6 +33,7 @@ def propagation_entry() -> PropagationEntry:
         mean_correction_error_sd=0.0045,
         variance_error=0.0123,
         direction_error_sd=0.0123,
+        quadrature_error_sd=1.2e-06,
         linearized=(LinearizedNode(node="node_LRN_7", what="a local response normalization"),),
         gains=(LayerGain(node="node_relu_15", gain=3.21),),
     )

@@ -41,7 +41,7 @@ def attack_layer(
     run = program.function_of([*sources, *held], graph.logits)
     values = program.activations(x, [*sources, *held])
     shapes = [graph.shapes[name] for name in sources]
-    start = torch.cat([values[name].flatten(1) for name in sources], dim=1)
+    start = torch.cat([values[name].reshape(len(x), prod(graph.shapes[name])) for name in sources], dim=1)
     predicted = predicted_class(program(x))
     masked = program.equal.never if program.equal.holds_for(sources) else ()
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from nmcheck.bounds.convolution import Convolution
 from nmcheck.bounds.convolution_norm import convolution_bound, has_exact_norm
 from nmcheck.bounds.dense import dense_bound
-from nmcheck.bounds.layers import convolution_operator, dense_matrix, is_affine, node_bound, normalization_factors
+from nmcheck.bounds.layers import convolution_operator, dense_operator, is_affine, node_bound, normalization_factors
 from nmcheck.bounds.norm_bound import NormBound
 from nmcheck.bounds.rounding import ALLOWANCE
 from nmcheck.bounds.softmax_margin import pair_distances
@@ -280,9 +280,9 @@ def _merged(graph: Graph, nodes: Sequence[Node]) -> tuple[int, _Block | None]:
     """The block at the head of ``nodes`` and how many nodes it takes; None for nodes that change no distance."""
     head = nodes[0]
     core = next((k for k, node in enumerate(nodes) if node.op in ("Conv", "ConvTranspose", "Gemm", "MatMul")), None)
-    operator = None if core is None else _operator(graph, nodes[core])
-    if core is not None and operator is not None:
-        axis_in, axis_out = (1, 1) if isinstance(operator, Convolution) else (-1, -1)
+    found = None if core is None else _operator(graph, nodes[core])
+    if core is not None and found is not None:
+        operator, axis_in, axis_out = found
         before = [_channel_scale(graph, node, axis_in) for node in nodes[:core]]
         if all(scale is not None for scale in before):
             last = core + 1
@@ -296,8 +296,12 @@ def _merged(graph: Graph, nodes: Sequence[Node]) -> tuple[int, _Block | None]:
     return 1, head
 
 
-def _operator(graph: Graph, node: Node) -> Convolution | Tensor | None:
-    return convolution_operator(graph, node) if node.op.startswith("Conv") else dense_matrix(graph, node)
+def _operator(graph: Graph, node: Node) -> tuple[Convolution | Tensor, int, int] | None:
+    """The operator, and the axes of what it reads and writes that it acts along."""
+    if node.op.startswith("Conv"):
+        return convolution_operator(graph, node), 1, 1
+    dense = dense_operator(graph, node)
+    return None if dense is None else (dense.matrix, dense.axis_in, dense.axis_out)
 
 
 def _product(scales: Sequence[Tensor | None]) -> Tensor | None:

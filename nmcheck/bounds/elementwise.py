@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from nmcheck.bounds.norm_bound import NormBound
 from nmcheck.bounds.sliding_window import number
+from nmcheck.graph.activation_constants import TANH_GELU, Gelu, gelu_constants, hard_swish_constants
 from nmcheck.graph.ir import Node
 
 ERF_SLOPE = 1.128380
@@ -20,15 +21,16 @@ GELU_SLOPE = 1.128905
 """Phi(x) + x phi(x) at x = sqrt 2."""
 TANH_GELU_SLOPE = 1.129005
 """The tanh approximation of GELU is a little steeper: 1.1289931 at x = 1.4185."""
-ROUNDED_TANH_GELU_SLOPE = 1.129030
-"""The same with its constants anywhere within float16's rounding, 2^-11, as in a spelled-out one."""
+TANH_GELU_DRIFT = 0.030
+"""How fast that grows with the cubic coefficient's deviation from GELU's, relative to it (``cubic_deviation``)."""
+LARGEST_DEVIATION = 2.0**-5
+"""Of the cubic coefficient, up to which slope and curvature of the tanh approximation are known."""
 SWISH_SLOPE = 1.099840
 """1.0998393 at x = 2.3994 for a = 1; x sigmoid(a x) has the slope of a = 1 at a x, whatever a."""
 MISH_SLOPE = 1.088500
 """1.0884982 at x = 1.4906."""
-HARD_SWISH_SLOPE = 1.5
-"""(2 x + 3) / 6 at x = 3, where it jumps to 1."""
-_HALF_ROUNDING = 2.0**-11
+_ROUNDED = 1 + 1e-12
+"""Above the rounding of the arithmetic that makes a constant of a node's own numbers."""
 
 
 def _constant(slope: float) -> Callable[[Node], float]:
@@ -60,16 +62,37 @@ def _hard_sigmoid(node: Node) -> float:
     return abs(number(node, "alpha", 0.2))
 
 
+def cubic_deviation(found: Gelu) -> float:
+    """How far a tanh approximation with constants b and c is from GELU's, apart from a change of scale: |r - 1|.
+
+    With k = sqrt(2 / pi) and t = b / k it is T_r(t x) / t for
+
+        T_r(z) = z (1 + tanh(k (z + 0.044715 r z^3))) / 2,    r = (c / b) / 0.044715 (k / b)^2.
+
+    T_1 is GELU's own, T_r(t x) / t has the slopes of T_r, and its second derivatives are t times those of T_r.
+
+    Raises:
+        ValueError: r is so far from 1 that nothing is known of T_r.
+    """
+    scale = TANH_GELU.linear / found.linear
+    deviation = abs(found.cubic / TANH_GELU.cubic * scale**3 - 1)
+    if not deviation <= LARGEST_DEVIATION:
+        raise ValueError(f"its constants {found.linear} and {found.cubic} are not those of the tanh approximation.")
+    return deviation
+
+
 def _gelu(node: Node) -> float:
-    # x (1 + erf(a x)) / 2 has the slope of a = 1 / sqrt 2 at another place, so its rounding does not matter.
-    if node.attributes.get("approximate", "none") != "tanh":
-        return GELU_SLOPE
-    return ROUNDED_TANH_GELU_SLOPE if node.recognized_from == "pattern" else TANH_GELU_SLOPE
+    found = gelu_constants(node)
+    # x (1 + erf(a x)) / 2 has the slope of a = 1 / sqrt 2 at another place, whatever a.
+    return GELU_SLOPE if found.approximate == "none" else TANH_GELU_SLOPE + TANH_GELU_DRIFT * cubic_deviation(found)
 
 
 def _hard_swish(node: Node) -> float:
-    # Spelled out, its 1/6 is a rounded number, which the slope is proportional to.
-    return HARD_SWISH_SLOPE * (1 + _HALF_ROUNDING) if node.recognized_from == "pattern" else HARD_SWISH_SLOPE
+    # x clip(a x + b, 0, h) has the slope 2 a x + b between its kinks, from -b to 2 h - b, and 0 or h outside.
+    found = hard_swish_constants(node)
+    if not (found.slope > 0 and found.top > 0):
+        raise ValueError(f"its slope {found.slope} and its upper bound {found.top} are not positive.")
+    return max(abs(found.shift), abs(2 * found.top - found.shift), found.top) * _ROUNDED
 
 
 SLOPES: Mapping[str, Callable[[Node], float]] = {

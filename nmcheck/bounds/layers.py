@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -131,16 +132,40 @@ def convolution_operator(graph: Graph, node: Node) -> Convolution:
     return convolution_of(node, weights_of(graph, node, 1), graph.shapes[node.inputs[0]], graph.shapes[node.outputs[0]])
 
 
-def dense_matrix(graph: Graph, node: Node) -> Float[Tensor, "outputs inputs"] | None:
-    """W of a Gemm, or of a MatMul x W, that acts on the last axis; None for another arrangement."""
+@dataclass(frozen=True)
+class DenseOperator:
+    """A product with one constant matrix.
+
+    Attributes:
+        matrix: W, (outputs, inputs).
+        axis_in: axis of the live operand that it acts along, counted from the last one.
+        axis_out: the same of the result.
+    """
+
+    matrix: Float[Tensor, "outputs inputs"]
+    axis_in: int
+    axis_out: int
+
+
+def dense_operator(graph: Graph, node: Node) -> DenseOperator | None:
+    """W of a Gemm or MatMul whose constant is a matrix, on either side; None for another arrangement."""
+    live = graph.live_inputs(node)
+    if len(live) != 1 or live[0] not in node.inputs[:2]:
+        return None
+    position = 1 - node.inputs.index(live[0])
+    if graph.constants[node.inputs[position]].ndim != 2:
+        return None
+    weight = weights_of(graph, node, position)
     if node.op == "Gemm":
-        if graph.live_inputs(node) != (node.inputs[0],) or node.attributes.get("transA", 0):
-            return None
-        weight = weights_of(graph, node, 1) * number(node, "alpha", 1.0)
-        return weight if node.attributes.get("transB", 0) else weight.mT
-    if node.inputs[1] in graph.constants and graph.constants[node.inputs[1]].ndim == 2:
-        return weights_of(graph, node, 1).mT
-    return None
+        weight = weight * number(node, "alpha", 1.0)
+        turned = [bool(node.attributes.get(name, 0)) for name in ("transA", "transB")]
+        if position == 1:
+            return DenseOperator(weight if turned[1] else weight.mT, -2 if turned[0] else -1, -1)
+        return DenseOperator(weight.mT if turned[0] else weight, -1 if turned[1] else -2, -2)
+    if position == 1:
+        return DenseOperator(weight.mT, -1, -1)
+    axis = -1 if len(graph.shapes[live[0]]) == 1 else -2
+    return DenseOperator(weight, axis, axis)
 
 
 def normalization_factors(graph: Graph, node: Node) -> Float[Tensor, " channels"]:

@@ -14,7 +14,11 @@ from nmcheck.data import to_stored_layout
 from nmcheck.data.pictures import check_png, triples, write_png
 from nmcheck.data.vnnlib import instances, robustness_property
 from nmcheck.errors import OutputError, UnsupportedError
+from nmcheck.whole_file import whole_file
 
+ADVERSARIAL_FILES = ("adversarial_*.npz", "adversarial_*.png")
+VNNLIB_FILES = ("image_*_linf_*.vnnlib", "instances.csv")
+"""Patterns of the names of what is written."""
 TIMEOUT = 120
 """Seconds an external verifier is given for a question, by default."""
 
@@ -49,17 +53,18 @@ def save_adversarial(case: Case, attacked: AttackedImages, folder: Path) -> tupl
     arrays = _arrays(folder, attacked.norm, attacked.box)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            arrays,
-            index=case.positions[rows],
-            label=case.classes_of_images.cpu().numpy()[rows],
-            predicted=case.predicted.cpu().numpy()[rows],
-            adversarial_class=attacked.nearest.classes[rows],
-            norm=attacked.nearest.norms[rows],
-            attack=np.array([attacked.methods[row] for row in rows], dtype=str),
-            original=original,
-            adversarial=adversarial,
-        )
+        with whole_file(arrays) as file:
+            np.savez_compressed(
+                file,
+                index=case.positions[rows],
+                label=case.classes_of_images.cpu().numpy()[rows],
+                predicted=case.predicted.cpu().numpy()[rows],
+                adversarial_class=attacked.nearest.classes[rows],
+                norm=attacked.nearest.norms[rows],
+                attack=np.array([attacked.methods[row] for row in rows], dtype=str),
+                original=original,
+                adversarial=adversarial,
+            )
     except OSError as error:
         raise _unwritable(folder, error) from error
     grid = triples(original, adversarial) if case.dataset.unit == "pixel" else None
@@ -131,15 +136,22 @@ def export_vnnlib(
                 f"Linf radius {epsilon:g} in pixel units{kept}",
             )
             path = folder / f"image_{index}_linf_{epsilon:g}.vnnlib"
-            question = robustness_property(low, high, classes, label, comment, masked=case.single.equal.never)
-            path.write_text(question, encoding="utf-8")
+            with whole_file(path) as file:
+                question = robustness_property(low, high, classes, label, comment, masked=case.single.equal.never)
+                file.write(_bytes(question))
             written.append(path)
             listed.append((network, path.name, timeout))
         table = folder / "instances.csv"
-        table.write_text(instances(listed), encoding="utf-8")
+        with whole_file(table) as file:
+            file.write(_bytes(instances(listed)))
     except OSError as error:
         raise _unwritable(folder, error) from error
     return (*written, table)
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8, in which names of files keep the bytes that are no text."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _unwritable(folder: Path, error: OSError) -> OutputError:

@@ -111,6 +111,7 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
         normalization=normalization,
         graph=graph_nodes(case.file_graph),
         warnings=(
+            *case.dataset.notes,
             *scale_warnings(case, session, accuracy),
             *undecided_warnings(case, session),
             *(() if bank is None else bank.warnings),

@@ -23,10 +23,11 @@ from nmcheck.graph.ir import Node
 from nmcheck.linearize.bank.build import complete, make_here
 from nmcheck.linearize.bank.cluster import check_scheduler
 from nmcheck.linearize.bank.cost import SMALLEST, alternative, memory, memory_refusal, sizes_at
+from nmcheck.linearize.bank.failures import explained
 from nmcheck.linearize.bank.header import Arithmetic, Header
 from nmcheck.linearize.bank.make import PointMaker
 from nmcheck.linearize.bank.points import choose_points
-from nmcheck.linearize.bank.store import BankFile, create
+from nmcheck.linearize.bank.store import BankFile, create, exists
 from nmcheck.linearize.bank.workers import make_by_workers
 from nmcheck.linearize.differentiable import moments_refusal
 from nmcheck.results.bank import BankPreview
@@ -113,6 +114,7 @@ def plan_bank(options: BankOptions, progress: Progress | None = None) -> BankPla
         kernels=header.arithmetic.kernels,
         sparse_head=header.arithmetic.sparse_head,
         chunk=header.arithmetic.chunk,
+        warnings=case.dataset.notes,
     )
     return BankPlan(options, case, maker, header, done, preview)
 
@@ -140,15 +142,23 @@ def build_bank(plan: BankPlan, progress: Progress | None = None) -> None:
 
 def _begun(options: BankOptions) -> tuple[Header, int] | None:
     """The bank to go on with, if there is one, and how far it is."""
-    if options.output.is_dir():
+    output = options.output
+    with explained(output, "made"):
+        is_there, is_folder, is_file = output.exists(), output.is_dir(), output.is_file()
+    if is_folder:
         raise UsageError(
             f"{options.output} is a folder; name a file by --output, such as {options.output / 'bank.h5'}."
         )
-    if not options.output.exists():
+    if is_there and not is_file:
+        raise UsageError(f"{options.output} is no file but a device or a pipe; choose another --output.")
+    if not is_there:
+        _check_folder(options)
+        return None
+    if options.force:
         _check_folder(options)
         return None
     if not options.resume:
-        raise UsageError(f"{options.output} exists; go on with it by --resume, or choose another --output.")
+        raise UsageError(exists(options.output))
     with BankFile(options.output, "r+") as file:
         begun, done = file.header, int(file.done.sum())
     version = begun.arithmetic.torch
@@ -175,7 +185,7 @@ def _begin(plan: BankPlan, progress: Progress) -> Header:
     header = replace(plan.header, points=len(points), choice=points.choice)
     with progress.stage("File", None):
         constants = plan.maker.constants(header, points.centers[0])
-        create(options.output, header, points, constants, replace=False)
+        create(options.output, header, points, constants, replace=options.force)
     return header
 
 
@@ -232,6 +242,8 @@ def bank_header(case: Case, options: BankOptions, cut: Node, maker: PointMaker, 
 
 def _check_folder(options: BankOptions) -> None:
     """What can be known of the place before the long work."""
+    if options.output.is_symlink():
+        raise UsageError(f"{options.output} is a link that leads nowhere; remove it, or choose another --output.")
     folder = options.output.resolve().parent
     if not folder.is_dir():
         raise BankError(f"{options.output}: the folder {folder} does not exist; make it first.")

@@ -17,6 +17,7 @@ from nmcheck.checks.options import ANCHORS, AnalyzeOptions
 from nmcheck.checks.plan import LINEARIZED
 from nmcheck.counting import counted
 from nmcheck.errors import BankError, UsageError
+from nmcheck.linearize.bank.fit import misfit
 from nmcheck.linearize.bank.header import Header
 from nmcheck.linearize.bank.serve import Anchor, BankServer, ServedModel
 from nmcheck.linearize.bank.store import BankFile
@@ -207,6 +208,9 @@ def check_model(header: Header, case: Case, path: str) -> None:
             f"{path}: the bank was made of another model (fingerprint {header.model_fingerprint[:16]}) than "
             f"{graph.model.path} ({graph.model.fingerprint[:16]}); build a bank of this one."
         )
+    wrong = misfit(header, graph)
+    if wrong is not None:
+        raise BankError(f"{path}: the bank is damaged: {wrong}; delete the file and build it again.")
     gain, offset = (tuple(float(value) for value in part.ravel()) for part in (case.scale.gain, case.scale.offset))
     if (gain, offset) != (header.gain, header.offset):
         raise BankError(

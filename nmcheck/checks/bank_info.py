@@ -15,6 +15,7 @@ from nmcheck.errors import BankError
 from nmcheck.graph.load import load_graph
 from nmcheck.graph.scaling import with_input_scale
 from nmcheck.linearize.bank.content import Content, captured_energy
+from nmcheck.linearize.bank.fit import misfit
 from nmcheck.linearize.bank.header import FORMAT_VERSION
 from nmcheck.linearize.bank.make import PointMaker
 from nmcheck.linearize.bank.store import BankFile
@@ -117,6 +118,9 @@ def verify_bank(path: Path, model: Path) -> BankVerification:
                 f"{path}: the bank was made of another model (fingerprint {header.model_fingerprint[:16]}) than "
                 f"{model} ({graph.model.fingerprint[:16]}); verify it with that one."
             )
+        wrong = misfit(header, graph)
+        if wrong is not None:
+            raise BankError(f"{path}: the bank is damaged: {wrong}; delete the file and build it again.")
         scale = input_scale(header.scale, graph.model.metadata, graph.shapes[graph.input], graph.batch_axis)
         maker = PointMaker(with_input_scale(graph, scale.gain, scale.offset), header.cut)
         rows = np.flatnonzero(done)

@@ -44,6 +44,7 @@ class BankOptions:
         memory: bytes that a point may take while it is built.
         kernels: ``onednn``, ``native``, or ``auto`` for the faster.
         chunk: rows of A at a time; None for the fastest.
+        force: replace the file if it is there.
 
     Raises:
         UsageError: a value is out of its range.
@@ -70,6 +71,7 @@ class BankOptions:
     memory: int = 4 * 2**30
     kernels: str = "auto"
     chunk: int | None = None
+    force: bool = False
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -80,6 +82,10 @@ class BankOptions:
             raise UsageError(
                 f"--jobs {self.jobs} starts processes here, and --scheduler {self.scheduler} gives the points to a "
                 "cluster's workers instead; leave one of them out."
+            )
+        if self.resume and self.force:
+            raise UsageError(
+                "--resume goes on with the bank that is there, and --force replaces it; leave one of them out."
             )
         if not 0 <= self.seed < SEEDS:
             raise UsageError(f"--seed must be at least 0 and below 2^32 = {SEEDS}, but is {self.seed}.")

@@ -126,6 +126,7 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
         normalization=(),
         graph=graph_nodes(case.file_graph),
         warnings=(
+            *case.dataset.notes,
             *scale_warnings(case, session, accuracy),
             *undecided_warnings(case, session),
             *contradictions(samples),

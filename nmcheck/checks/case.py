@@ -132,7 +132,7 @@ def open_case(options: AnalyzeOptions) -> Case:
         )
     input_shape = graph.shapes[graph.input]
     scale = input_scale(options.scale, graph.model.metadata, input_shape, graph.batch_axis)
-    dataset = read_data(options.data, options.value_range)
+    dataset = read_data(options.data, options.value_range, options.samples, options.seed)
     check_labels(dataset, classes)
     positions = select(dataset, options.samples, options.seed)
     images = dataset.pixels(positions)

@@ -9,11 +9,12 @@ import torch
 
 from nmcheck.checks.case import Case
 from nmcheck.linearize.steps import linearized_reasons
-from nmcheck.moments.propagation.propagated import Propagated
+from nmcheck.moments.propagation.propagated import Propagated, largest
 from nmcheck.moments.tightness import SampledMoments
 from nmcheck.results import LayerGain, LinearizedNode, PropagationEntry
 
 NO_SPREAD = "no noise sample moved any logit"
+NO_QUADRATURE = "no function of the network is integrated numerically"
 PAIRED = "what is not linear in the noise was summed over pairs of elements"
 
 
@@ -35,6 +36,7 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
         reason = None if error is not None else NO_SPREAD
     else:
         reason = "there is a tangent for every direction of the noise"
+    quadrature_error = largest(one.quadrature_error for one in found)
     return PropagationEntry(
         directions=found[0].directions,
         random=bool(errors),
@@ -46,6 +48,8 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
         mean_correction_error_sd=_over_images([one.correction_error for one in found], found),
         direction_error_sd=error,
         direction_error_sd_reason=reason,
+        quadrature_error_sd=quadrature_error,
+        quadrature_error_sd_reason=None if quadrature_error is not None else NO_QUADRATURE,
         linearized=tuple(LinearizedNode(node=node, what=what) for node, what in linearized_reasons(case.graph).items()),
         gains=tuple(
             LayerGain(node=node, gain=float(np.sqrt(np.mean([one.gains[node] ** 2 for one in found]))))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nmcheck.cli.output import check_writable
 from nmcheck.cli.parameters import (
     Data,
     Device,
@@ -24,6 +23,7 @@ from nmcheck.cli.parameters import (
     parse_range,
 )
 from nmcheck.cli.rendering import Format, show_report
+from nmcheck.cli.run_files import check_files
 from nmcheck.cli.session import SESSION, Session
 
 if TYPE_CHECKING:
@@ -222,11 +222,17 @@ def _report(session: Session, options: AnalyzeOptions, output: Path | None, *, q
     from nmcheck.cli.progress import open_progress
 
     check_scale(options.scale)
+    noise = None
     if options.noise != "isotropic":
         from nmcheck.data.noise import parse_noise
 
-        parse_noise(options.noise)
-    if output is not None:
-        check_writable(output)
+        noise = parse_noise(options.noise).path
+    check_files(
+        {"--output": output},
+        models=[options.model],
+        data=options.data,
+        others={"the file of --noise": noise, "the bank": options.bank},
+        stdout=output is None,
+    )
     with open_progress(quiet) as progress:
         return session.analyze(options, progress)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nmcheck.cli.output import check_writable, write_bytes
+from nmcheck.cli.output import write_bytes
 from nmcheck.cli.report_file import check_same_model, read_overlay
-from nmcheck.errors import OutputError, UsageError
+from nmcheck.cli.run_files import check_files
+from nmcheck.errors import UsageError
 
 if TYPE_CHECKING:
     from nmcheck.results.overlay import Metric, Overlay
@@ -76,9 +77,7 @@ def annotate(
     from nmcheck.graph.notes import annotated_copy, notes_of
     from nmcheck.reports.attachments import model_explorer_data, netron_attachment
 
-    if output.resolve() == model.resolve():
-        raise OutputError(f"{output}: this is the model itself, which is never changed; choose another --output.")
-    check_writable(output)
+    check_files({"--output": output}, models=[model], others={"the report": report})
     overlay = read_overlay(report)
     if not force:
         check_same_model(model, overlay, report)

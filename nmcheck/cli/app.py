@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from functools import lru_cache
+from typing import Annotated, Any
 
 import typer
 
 from nmcheck import __version__
-from nmcheck.allocator import keep_freed_memory
 from nmcheck.cli.analyze import analyze
 from nmcheck.cli.annotate import annotate
 from nmcheck.cli.bank import bank
 from nmcheck.cli.bounds import bounds
 from nmcheck.cli.compare import compare
-from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain, one_line
+from nmcheck.cli.failures import COULD_NOT_ANALYSE, INTERRUPTED, explain
 from nmcheck.cli.gate import gate
 from nmcheck.cli.inspect import inspect
+from nmcheck.cli.messages import say, say_traceback
 from nmcheck.cli.session import SESSION, Session
+from nmcheck.cli.streams import standard_streams
 from nmcheck.cli.view import view
+from nmcheck.interruption import asked
+from nmcheck.temporary import remove_all
 
-_KEPT, _BLOCK = 2**28, 2**25
-"""Bytes: enough for what one step of a relaxation frees, and blocks too large to be worth keeping."""
+_INTERRUPTED = "Interrupted before the run was complete; every file is whole, or as it was."
 
 app = typer.Typer(name="nmcheck", add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 app.command()(inspect)
@@ -73,27 +75,41 @@ def run(arguments: Sequence[str] | None = None, session: Session | None = None) 
     session = session or Session(debug=os.environ.get("NMCHECK_DEBUG", "") not in ("", "0"))
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     token = SESSION.set(session)
+    with standard_streams():
+        try:
+            code = _run(words)
+        except Exception as error:
+            sentence, code = explain(error)
+            if asked() and code != INTERRUPTED:
+                # What was interrupted has failed in a way of its own, as imports do.
+                sentence, code = _INTERRUPTED, INTERRUPTED
+            if session.debug:
+                say_traceback()
+            say(f"Error: {sentence}")
+        finally:
+            SESSION.reset(token)
+            remove_all()
+    return code
+
+
+@lru_cache(maxsize=1)
+def _command() -> Any:
+    """Made once: it takes typer longer than most refusals."""
+    return typer.main.get_command(app)
+
+
+def _run(words: list[str]) -> int:
     try:
-        code = typer.main.get_command(app).main(args=words, prog_name="nmcheck", standalone_mode=False)
+        code = _command().main(args=words, prog_name="nmcheck", standalone_mode=False)
+        # What typer writes itself, as help, is still on its way.
+        sys.stdout.flush()
     except SystemExit:
-        # typer's answer to a reader that closed the pipe; it would end in 1, which means that a gate failed.
+        # typer's answer to any pipe that has broken: of a command's own, for the standard streams never do. It would
+        # end in 1, which means that a gate failed.
+        say("Error: A pipe to another process broke; run nmcheck again.")
         return COULD_NOT_ANALYSE
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except Exception as error:
-        if session.debug:
-            traceback.print_exc()
-        sentence, code = explain(error)
-        print(f"Error: {one_line(sentence)}", file=sys.stderr)
-        return code
-    finally:
-        SESSION.reset(token)
     if code == INTERRUPTED:
-        print("Error: Interrupted before the report was complete; nothing was written.", file=sys.stderr)
+        say(f"Error: {_INTERRUPTED}")
     return code if isinstance(code, int) else 0
-
-
-def main() -> None:
-    """The console script."""
-    keep_freed_memory(_KEPT, _BLOCK)
-    sys.exit(run())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nmcheck.cli.output import check_writable
+from nmcheck.cli.messages import say
 from nmcheck.cli.parameters import (
     Bank,
     Linearizer,
@@ -22,6 +21,7 @@ from nmcheck.cli.parameters import (
     parse_range,
 )
 from nmcheck.cli.rendering import Format, show
+from nmcheck.cli.run_files import check_files
 from nmcheck.cli.session import SESSION
 from nmcheck.errors import UsageError
 
@@ -80,6 +80,9 @@ def build(
     ],
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the file if it is there: points that are done stay.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the file if it is there, as soon as the points are chosen.")
     ] = False,
     cut: Annotated[
         str,
@@ -173,6 +176,7 @@ def build(
         output=output,
         k=k,
         resume=resume,
+        force=force,
         cut=cut,
         linearizer=str(linearizer),
         sigma=sigma,
@@ -189,17 +193,20 @@ def build(
         kernels=str(kernels),
         chunk=chunk,
     )
+    # That the bank's own file is gone on with is no harm.
+    check_files({"--output": output}, models=[model], data=data, writable=False)
     session = SESSION.get()
     with open_progress(quiet) as progress:
         plan = session.plan_bank(options, progress)
     if not quiet:
-        print(bank_preview(plan.preview), end="", file=sys.stderr)
+        for sentence in bank_preview(plan.preview):
+            say(sentence)
     if dry_run:
         return
     with open_progress(quiet) as progress:
         session.build_bank(plan, progress)
     if not quiet:
-        print(bank_built(session.bank_info(output)), end="", file=sys.stderr)
+        say(bank_built(session.bank_info(output)))
 
 
 @bank.command()
@@ -212,8 +219,7 @@ def info(
     """Say what a bank holds and how far it is."""
     from nmcheck.reports.bank_table import bank_info_parts
 
-    if output is not None:
-        check_writable(output)
+    check_files({"--output": output}, others={"the bank": file}, stdout=output is None)
     show(SESSION.get().bank_info(file), bank_info_parts, output_format, output)
 
 
@@ -231,8 +237,7 @@ def verify(
     """
     from nmcheck.reports.bank_table import bank_verification_parts
 
-    if output is not None:
-        check_writable(output)
+    check_files({"--output": output}, models=[model], others={"the bank": file}, stdout=output is None)
     show(SESSION.get().verify_bank(file, model), bank_verification_parts, output_format, output)
 
 

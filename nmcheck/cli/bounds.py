@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nmcheck.cli.output import check_writable, folders
+from nmcheck.cli.output import folders
 from nmcheck.cli.parameters import (
     ChangeNorm,
     Data,
@@ -27,6 +27,7 @@ from nmcheck.cli.parameters import (
     parse_range,
 )
 from nmcheck.cli.rendering import Format, show_report
+from nmcheck.cli.run_files import OutputFolder, check_files
 from nmcheck.cli.session import SESSION
 
 
@@ -116,6 +117,7 @@ def bounds(
     For every image a radius: no change of the pixels up to that norm changes the predicted class. Computed in float64
     on the CPU. Beside it the norm of a real adversarial example, confirmed by onnxruntime: the truth lies between.
     """
+    from nmcheck.checks.adversarial_files import ADVERSARIAL_FILES, VNNLIB_FILES
     from nmcheck.checks.bounds_options import BoundsOptions
     from nmcheck.cli.progress import open_progress
 
@@ -139,9 +141,15 @@ def bounds(
         samples=samples,
     )
     check_scale(scale)
-    if output is not None:
-        check_writable(output)
     wanted = {"--save-adversarial": save_adversarial, "--vnnlib": vnnlib}
+    names = {"--save-adversarial": ADVERSARIAL_FILES, "--vnnlib": VNNLIB_FILES}
+    check_files(
+        {"--output": output},
+        folders={option: OutputFolder(path, names[option]) for option, path in wanted.items() if path is not None},
+        models=[model],
+        data=data,
+        stdout=output is None,
+    )
     with folders(wanted), open_progress(quiet) as progress:
         report = SESSION.get().bounds(options, progress)
     from nmcheck.reports.bounds_report import bounds_parts

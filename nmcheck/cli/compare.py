@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nmcheck.cli.output import check_writable
+from nmcheck.cli.messages import warn
 from nmcheck.cli.parameters import (
     ChangeNorm,
     Epsilons,
@@ -25,6 +25,7 @@ from nmcheck.cli.parameters import (
     parse_range,
 )
 from nmcheck.cli.rendering import Format, show
+from nmcheck.cli.run_files import check_files
 from nmcheck.cli.session import SESSION
 
 
@@ -115,8 +116,7 @@ def compare(
     )
     for one in scale or ():
         check_scale(one)
-    if output is not None:
-        check_writable(output)
+    check_files({"--output": output}, models=models, data=data, stdout=output is None)
     with open_progress(quiet) as progress:
         found = SESSION.get().compare(options, progress)
     from nmcheck.reports.comparison_table import comparison_parts
@@ -126,4 +126,4 @@ def compare(
     if not quiet and (output is not None or output_format is not Format.TABLE or not sys.stdout.isatty()):
         for one in found.models:
             for warning in one.warnings:
-                print(f"Warning: {one.model.path}: {warning}", file=sys.stderr)
+                warn(f"{one.model.path}: {warning}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 
 import typer
@@ -13,8 +14,6 @@ USAGE = 2
 COULD_NOT_ANALYSE = 3
 INTERNAL = 4
 INTERRUPTED = 130
-_LONGEST_WORD = 400
-"""Characters of a path or a name that are shown in full."""
 
 BadUsage = typer.BadParameter.__bases__[0]
 """click's UsageError. Newer versions of typer carry a click of their own, so it is reached through typer."""
@@ -31,20 +30,15 @@ def explain(error: Exception) -> tuple[str, int]:
             f"There is not enough memory for this analysis{_wanted(error)}; try fewer --samples or a smaller model.",
             COULD_NOT_ANALYSE,
         )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "The disk is full; free some space and run nmcheck again.", COULD_NOT_ANALYSE
+    refusal = _refused_by_the_system(error)
+    if refusal is not None:
+        return refusal, COULD_NOT_ANALYSE
     described = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return (
         f"Internal error ({described}); please report it with the command you ran. "
         "NMCHECK_DEBUG=1 shows where it happened.",
         INTERNAL,
     )
-
-
-def one_line(text: str) -> str:
-    """A sentence as it can be shown: names in a file may hold line breaks and sequences that command a terminal."""
-    joined = " ".join(word if len(word) <= _LONGEST_WORD else f"{word[:60]}...{word[-60:]}" for word in text.split())
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in joined)
 
 
 def _usage(error: Exception) -> str:
@@ -69,6 +63,19 @@ def _out_of_memory(error: Exception) -> bool:
         or type(error).__name__ == "OutOfMemoryError"
         or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
     )
+
+
+def _refused_by_the_system(error: Exception) -> str | None:
+    """What the system, and no mistake of nmcheck's, did not do."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full; free some space and run nmcheck again."
+    if isinstance(error, OSError) and error.errno is not None:
+        where = "" if error.filename is None else f" for {error.filename}"
+        reason = f"{os.strerror(error.errno)} ({errno.errorcode.get(error.errno, error.errno)})"
+        return f"The system refuses what nmcheck needs{where}: {reason}; put that right and run nmcheck again."
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return "The system starts no more threads; allow more of them (ulimit -u) and run nmcheck again."
+    return None
 
 
 def _wanted(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmcheck.cli.gate_outputs import STDOUT, write_reports
-from nmcheck.cli.output import check_writable, folders, write_all, write_stdout
+from nmcheck.cli.messages import say
+from nmcheck.cli.output import all_written, folders, write_stdout
 from nmcheck.cli.parameters import (
     SCALES,
     Data,
@@ -24,6 +25,7 @@ from nmcheck.cli.parameters import (
     parse_range,
 )
 from nmcheck.cli.rendering import Format
+from nmcheck.cli.run_files import EACH, OutputFolder, check_files
 from nmcheck.cli.session import SESSION
 from nmcheck.counting import counted
 from nmcheck.errors import UsageError
@@ -60,6 +62,7 @@ def gate(
         bool,
         typer.Option("--init", help="Write a commented starting policy from what the model does now, to --output."),
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --init: replace the file if it is there.")] = False,
     baseline: Annotated[
         Path | None,
         typer.Option(
@@ -170,17 +173,27 @@ def gate(
             samples=100 if samples is None else samples,
             device=str(device),
         )
-        _init(measured, output, quiet=quiet)
+        check_files(
+            {"--output": _file(output)},
+            models=[model],
+            data=data,
+            others={"the policy": policy, "the baseline": baseline},
+            stdout=_file(output) is None,
+        )
+        _init(measured, _file(output), force=force, quiet=quiet)
         return
+    if force:
+        raise UsageError("--force goes with --init, whose file it replaces; leave it out: reports replace older ones.")
     from nmcheck.checks.gate.options import GateOptions
     from nmcheck.checks.gate.policy_file import find_policy, read_policy
 
     check_scale(scale)
     session = SESSION.get()
+    policy = find_policy(Path()) if policy is None else policy
     options = GateOptions(
         model=model,
         data=data,
-        policy=read_policy(find_policy(Path()) if policy is None else policy),
+        policy=read_policy(policy),
         today=session.today() if today is None else _date(today),
         scale=scale,
         value_range=limits,
@@ -193,43 +206,60 @@ def gate(
     )
     named = {"json": json_file, "junit": junit, "sarif": sarif, "markdown": markdown, "html": html}
     wanted = {kind: path for kind, path in named.items() if path is not None}
-    result = _decide(options, [*wanted.values(), *([output] if output else [])], examples, quiet=quiet)
+    outputs = {f"--{kind}": path for kind, path in wanted.items()} | ({} if output is None else {"--output": output})
+    shown = [option for option, path in outputs.items() if path == STDOUT]
+    if len(shown) > 1:
+        raise UsageError(f"{shown[0]} and {shown[1]} would both go to standard output; {EACH}.")
+    check_files(
+        {option: _file(path) for option, path in outputs.items()},
+        folders={"--examples": None if examples is None else _folder(examples)},
+        models=[model],
+        data=data,
+        others={"the policy": policy, "the baseline": baseline},
+        stdout=bool(shown) or output is None,
+    )
+    result = _decide(options, examples, quiet=quiet)
     write_reports(result, wanted, str(output_format), output, examples, quiet=quiet)
     assert result.report.gate is not None
     raise typer.Exit(result.report.gate.exit_code)
 
 
-def _init(options: AnalyzeOptions, output: Path | None, *, quiet: bool) -> None:
+def _init(options: AnalyzeOptions, output: Path | None, *, force: bool, quiet: bool) -> None:
     from nmcheck.cli.progress import open_progress
 
-    if output is not None:
-        check_writable(output)
+    if output is not None and output.is_file() and not force:
+        raise UsageError(f"{output} exists; replace it by --force, or choose another --output.")
     with open_progress(quiet) as progress:
         found = SESSION.get().propose(options, progress)
     if output is None:
         write_stdout(found.text)
         return
-    write_all({output: found.text.encode()})
+    with all_written({output: found.text.encode()}, replace=force):
+        pass
     if not quiet:
-        print(
-            f"{output}: {counted(found.checks, 'check')}, from {counted(found.images, 'image')}. Edit it, then: ",
-            end="",
-            file=sys.stderr,
+        words = ["nmcheck", "gate", str(options.model), "--data", options.data, "--policy", str(output)]
+        say(
+            f"{output}: {counted(found.checks, 'check')}, from {counted(found.images, 'image')}. Edit it, then: "
+            f"{shlex.join(words)}"
         )
-        print(f"nmcheck gate {options.model} --data {options.data} --policy {output}", file=sys.stderr)
 
 
-def _decide(options: GateOptions, paths: list[Path], examples: Path | None, *, quiet: bool) -> GateResult:
-    """Check what is cheap to check, then measure."""
+def _decide(options: GateOptions, examples: Path | None, *, quiet: bool) -> GateResult:
     from nmcheck.cli.progress import open_progress
 
-    for path in paths:
-        if path != STDOUT:
-            check_writable(path)
-    if len(set(paths)) < len(paths):
-        raise UsageError("Two reports would go to the same file; give each its own name.")
     with folders({"--examples": examples}), open_progress(quiet) as progress:
         return SESSION.get().gate(options, progress)
+
+
+def _file(path: Path | None) -> Path | None:
+    """The path, if it is not standard output."""
+    return None if path == STDOUT else path
+
+
+def _folder(examples: Path) -> OutputFolder:
+    from nmcheck.checks.gate.judge import EXAMPLE_FILES
+
+    return OutputFolder(examples, EXAMPLE_FILES)
 
 
 def _share(text: str) -> float:

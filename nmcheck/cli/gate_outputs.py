@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nmcheck.cli.output import append_text, write_all, write_stdout
+from nmcheck.cli.messages import annotate_log, say, warn
+from nmcheck.cli.output import all_written, append_text, write_stdout
 from nmcheck.cli.rendering import canvas, references
 
 if TYPE_CHECKING:
@@ -55,20 +55,21 @@ def write_reports(
     if output is not None and output != STDOUT:
         files[output] = shown
         shown = b""
-    write_all(files)
-    summary = os.environ.get(SUMMARY)
-    if summary:
-        append_text(Path(summary), render("markdown", result).decode())
     on_console = to_stdout is None and shown and output_format == "table"
-    write_stdout((to_stdout if to_stdout is not None else shown).decode())
+    with all_written(files):
+        # What fails here leaves the older files as they were.
+        write_stdout((to_stdout if to_stdout is not None else shown).decode())
+        summary = os.environ.get(SUMMARY)
+        if summary:
+            append_text(Path(summary), render("markdown", result).decode(), SUMMARY)
     # The verdict is on the console whatever else goes there.
     if not on_console:
-        print(verdict_line(gate_of(report)), file=sys.stderr)
+        say(verdict_line(gate_of(report)))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         _annotate(report)
     if not quiet:
         for warning in report.warnings if not on_console else ():
-            print(f"Warning: {warning}", file=sys.stderr)
+            warn(warning)
 
 
 def render(kind: str, result: GateResult, *, to_file: bool = True) -> bytes:
@@ -120,6 +121,4 @@ def _annotate(report: Report) -> None:
     for check in gate_of(report).checks:
         level = levels.get(state(check))
         if level is not None:
-            said = what_happened(check).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            title = f"nmcheck {check.id}".replace("%", "%25").replace(",", "%2C").replace(":", "%3A")
-            print(f"::{level} file={report.model.path},title={title}::{said}", file=sys.stderr)
+            annotate_log(level, what_happened(check), file=report.model.path, title=f"nmcheck {check.id}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nmcheck.cli.output import check_writable
 from nmcheck.cli.parameters import Model, Output, OutputFormat, Quiet
 from nmcheck.cli.rendering import Format, show
+from nmcheck.cli.run_files import check_files
 from nmcheck.cli.session import SESSION
 
 
@@ -24,8 +24,7 @@ def inspect(
     """
     from nmcheck.cli.progress import open_progress
 
-    if output is not None:
-        check_writable(output)
+    check_files({"--output": output}, models=[model], stdout=output is None)
     with open_progress(quiet) as progress, progress.stage("Reading the model", None):
         found = SESSION.get().inspect(model)
     from nmcheck.reports.inspection_table import inspection_parts

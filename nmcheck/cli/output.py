@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
-import stat
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from nmcheck.errors import OutputError
+from nmcheck.interruption import check
+from nmcheck.temporary import open_temporary, remove, sweep
+from nmcheck.whole_file import is_special, whole_files
 
 
 def write_stdout(text: str) -> None:
-    """Write a report to standard output."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Write a report to standard output.
+
+    Raises:
+        OutputError: it cannot be written. A reader who has gone has read enough, and is no failure.
+    """
+    check()
+    if text:
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
-def check_writable(path: Path) -> None:
-    """Find out before a long computation whether a report could be written.
+def check_writable(path: Path, option: str = "--output") -> None:
+    """Find out before a long computation whether a report could be written, and delete what dead runs left beside it.
+
+    Args:
+        path: the report.
+        option: what named it, for the message.
 
     Raises:
         OutputError: if the folder is missing or not writable, or the path is a folder.
     """
     try:
-        if not _is_special(path):
-            temporary, descriptor = _open_beside(path)
-            os.close(descriptor)
-            temporary.unlink()
+        if not is_special(path):
+            _try_folder(Path(os.path.realpath(path)).parent)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _unwritable(path, error, option) from error
 
 
 def check_folder(folder: Path, option: str) -> None:
     """Make a folder, and find out before a long computation whether files can be written into it.
+
+    What dead runs left in it is deleted.
 
     Args:
         folder: made with its parents where it is missing.
@@ -47,9 +57,7 @@ def check_folder(folder: Path, option: str) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary, descriptor = _open_beside(folder / "any")
-        os.close(descriptor)
-        temporary.unlink()
+        _try_folder(folder)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise OutputError(
@@ -90,7 +98,7 @@ def _missing(folder: Path) -> list[Path]:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a report: into a temporary file in the same folder, which then takes the name.
+    """Write a report that is either whole or not there.
 
     Raises:
         OutputError: if it cannot be written; an older file of that name is then still there, and nothing else.
@@ -99,49 +107,42 @@ def write_file(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file: into a temporary one in the same folder, which then takes the name.
+    """Write a file that is either whole or not there.
 
     Raises:
         OutputError: if it cannot be written; an older file of that name is then still there, and nothing else.
     """
-    try:
-        if _is_special(path):
-            path.write_bytes(content)
-        else:
-            _replace(path, content)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    with all_written({path: content}):
+        pass
 
 
-def write_all(files: Mapping[Path, bytes]) -> None:
-    """Write several files so that a failure leaves none of them: all are written aside before any takes its name.
+@contextmanager
+def all_written(files: Mapping[Path, bytes], *, replace: bool = True) -> Iterator[None]:
+    """Write several files so that a failure, of the block too, leaves none: they take their names when it has ended.
+
+    Args:
+        files: content by name.
+        replace: whether files of these names may be replaced.
 
     Raises:
         OutputError: if one cannot be written; older files of these names are then still there.
     """
-    waiting: list[tuple[Path, Path]] = []
-    try:
-        for path, content in files.items():
-            try:
-                if _is_special(path):
-                    path.write_bytes(content)
-                else:
-                    waiting.append((_written_beside(path.resolve(), content), path.resolve()))
-            except OSError as error:
-                raise _unwritable(path, error) from error
-        for temporary, target in waiting:
-            try:
-                temporary.replace(target)
-            except OSError as error:
-                raise _unwritable(target, error) from error
-    finally:
-        for temporary, _ in waiting:
-            with suppress(OSError):
-                temporary.unlink()
+    check()
+    with ExitStack() as stack:
+        with _explained():
+            stack.enter_context(whole_files(files, replace=replace))
+        yield
+        with _explained():
+            stack.close()
 
 
-def append_text(path: Path, text: str) -> None:
+def append_text(path: Path, text: str, named_by: str) -> None:
     """Append to a file that others write to as well.
+
+    Args:
+        path: the file.
+        text: what to append.
+        named_by: what named it, for the message.
 
     Raises:
         OutputError: if that fails.
@@ -150,60 +151,29 @@ def append_text(path: Path, text: str) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _unwritable(path, error, named_by) from error
 
 
-def _replace(path: Path, content: bytes) -> None:
-    # Through a symbolic link to what it points at, as a plain write would do.
-    target = path.resolve()
-    temporary = _written_beside(target, content)
+@contextmanager
+def _explained() -> Iterator[None]:
     try:
-        temporary.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+        yield
+    except BrokenPipeError:
+        pass  # the reader of a pipe with a name, who has read enough
+    except OSError as error:
+        raise _unwritable(Path(error.filename), error, "--output") from error
 
 
-def _written_beside(target: Path, content: bytes) -> Path:
-    """A temporary file in the target's folder with this content and the target's permissions; none if that fails."""
-    temporary, descriptor = _open_beside(target)
+def _try_folder(folder: Path) -> None:
+    temporary, descriptor = open_temporary(folder)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            temporary.chmod(target.stat().st_mode & 0o7777)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    return temporary
+        made = os.fstat(descriptor).st_mtime
+    finally:
+        os.close(descriptor)
+        remove(temporary)
+    sweep(folder, made)
 
 
-def _open_beside(path: Path) -> tuple[Path, int]:
-    """A new file in the folder of ``path``, with the permissions the user's umask gives a new file."""
-    temporary = path.resolve().parent / f".nmcheck-{secrets.token_hex(6)}"
-    return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-
-
-def _is_special(path: Path) -> bool:
-    """Whether the path is something like /dev/null, which must be written into and not replaced.
-
-    Raises:
-        IsADirectoryError: if it is a folder.
-        OSError: if it cannot be the name of a file.
-    """
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return False
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "it is a folder")
-    return not stat.S_ISREG(mode)
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
+def _unwritable(path: Path, error: OSError, option: str) -> OutputError:
     reason = error.strerror or type(error).__name__
-    return OutputError(f"The report cannot be written to {path}: {reason}; choose another --output.")
+    return OutputError(f"The report cannot be written to {path}: {reason}; choose another {option}.")

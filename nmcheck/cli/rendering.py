@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from nmcheck.cli.messages import warn
 from nmcheck.cli.output import write_file, write_stdout
 from nmcheck.results.record import Record
 
@@ -122,4 +123,4 @@ def show_report(
     show(report, parts, output_format, output)
     if not quiet and (output is not None or output_format is not Format.TABLE or not sys.stdout.isatty()):
         for warning in report.warnings:
-            print(f"Warning: {warning}", file=sys.stderr)
+            warn(warning)

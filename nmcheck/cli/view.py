@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nmcheck.cli.analyze import parse_range
+from nmcheck.cli.messages import warn
 from nmcheck.cli.report_file import check_same_model, read_overlay
 from nmcheck.cli.session import SESSION
 from nmcheck.cli.viewers import load_viewer
@@ -116,7 +116,7 @@ def _analyzed(options: AnalyzeOptions, *, quiet: bool) -> Overlay:
         report = SESSION.get().analyze(options, progress)
     if not quiet:
         for warning in report.warnings:
-            print(f"Warning: {warning}", file=sys.stderr)
+            warn(warning)
     return overlay_of(report)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from nmcheck.cli.messages import warn
 from nmcheck.errors import NmcheckError, UsageError
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def load_viewer(name: str, found: Iterable[EntryPoint]) -> Viewer:
         except NmcheckError:
             raise
         except Exception as error:
-            why = " ".join(f"{type(error).__name__}: {error}".split())
-            print(f"Warning: the viewer '{entry.name}' ({entry.value}) could not be loaded: {why}", file=sys.stderr)
+            why = f"{type(error).__name__}: {error}"
+            warn(f"the viewer '{entry.name}' ({entry.value}) could not be loaded: {why}")
     others = ", ".join(sorted({entry.name for entry in found} - {name}))
     known = f"; installed: {others}" if others else ""
     raise UsageError(f"There is no viewer '{name}' that can be used{known}; install nmcheck again or choose --viewer.")

@@ -15,8 +15,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from nmcheck.counting import counted
+from nmcheck.data.archive import open_archive
+from nmcheck.data.entries import is_file
 from nmcheck.data.layout import image_axes, to_model_layout
-from nmcheck.data.npz import UNREADABLE
+from nmcheck.data.npy import read_array, starts_with_array
 from nmcheck.errors import DataError, UsageError
 
 Kind = Literal["isotropic", "window", "diagonal", "factor"]
@@ -219,22 +221,9 @@ def _factor(array: np.ndarray, path: Path, model: _Layout) -> InputNoise:
 
 def _numbers(path: Path) -> Float64[np.ndarray, "*shape"]:
     """The array of a .npy file, or of a .npz archive with one array or one called ``scale``."""
-    try:
-        if not path.is_file():
-            raise DataError(f"{path}: there is no such file; check the path given to --noise.")
-        # Opened here, because numpy leaves the file open if it is damaged.
-        with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            if isinstance(found, np.lib.npyio.NpzFile):
-                with found:
-                    found = found[_member(found, path)]
-    except UNREADABLE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DataError(f"{path} cannot be read as a NumPy array: {reason}; save it with numpy.save.") from error
-    except MemoryError as error:
-        raise DataError(f"{path} claims arrays larger than this machine's memory; check the file.") from error
-    if found.dtype.kind not in "buif":
-        raise DataError(f"{path}: the noise is of type {found.dtype}; give real numbers.")
+    if not is_file(path):
+        raise DataError(f"{path}: there is no such file; check the path given to --noise.")
+    found = read_array(path) if starts_with_array(path) else _array_of_archive(path)
     if not found.size:
         raise DataError(f"{path}: there are no numbers in it (shape {found.shape}).")
     numbers = found.astype(np.float64)
@@ -243,13 +232,12 @@ def _numbers(path: Path) -> Float64[np.ndarray, "*shape"]:
     return numbers
 
 
-def _member(archive: np.lib.npyio.NpzFile, path: Path) -> str:
-    names = archive.files
-    if len(names) == 1:
-        return names[0]
-    if SCALE in names:
-        return SCALE
-    raise DataError(f"{path} has the arrays {', '.join(names) or 'none'}; save one, called {SCALE}.")
+def _array_of_archive(path: Path) -> np.ndarray:
+    with open_archive(path) as archive:
+        name = archive.names[0] if len(archive.names) == 1 else SCALE
+        if name not in archive.names:
+            raise DataError(f"{path} has the arrays {archive.listed}; save one, called {SCALE}.")
+        return archive.array(name).read()
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 
 from nmcheck.data.layout import image_axes
 from nmcheck.errors import OutputError
+from nmcheck.whole_file import whole_file
 
 COLUMNS = 4
 """Triples in a row of the grid."""
@@ -74,7 +75,8 @@ def write_png(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
     """
     image = _pillow(path)
     try:
-        image.fromarray(pixels).save(path)
+        with whole_file(path) as file:
+            image.fromarray(pixels).save(file, format="png")
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}; choose another folder.") from error
 

@@ -10,6 +10,17 @@ from nmcheck.errors import UsageError
 
 
 def select(dataset: Dataset, samples: int, seed: int) -> Int64[np.ndarray, " chosen"]:
+    """Positions of the images to analyse, ascending; those of ``choose``.
+
+    Raises:
+        UsageError: if ``samples`` is not positive.
+    """
+    return choose(dataset.labels, len(dataset), samples, seed)
+
+
+def choose(
+    labels: Int64[np.ndarray, " total"] | None, total: int, samples: int, seed: int
+) -> Int64[np.ndarray, " chosen"]:
     """Positions of the images to analyse, ascending.
 
     With labels: each class in proportion to its size (largest remainders; every class at least once if ``samples``
@@ -21,15 +32,14 @@ def select(dataset: Dataset, samples: int, seed: int) -> Int64[np.ndarray, " cho
     """
     if samples < 1:
         raise UsageError(f"--samples is {samples}; analyse at least one image.")
-    total = len(dataset)
     if samples >= total:
         return np.arange(total, dtype=np.int64)
-    if dataset.labels is None:
+    if labels is None:
         return np.arange(samples, dtype=np.int64) * total // samples
-    classes, sizes = np.unique(dataset.labels, return_counts=True)
+    classes, sizes = np.unique(labels, return_counts=True)
     generator = np.random.default_rng(seed)
     chosen = [
-        generator.permutation(np.flatnonzero(dataset.labels == label))[:quota]
+        generator.permutation(np.flatnonzero(labels == label))[:quota]
         for label, quota in zip(classes, _quotas(sizes, samples), strict=True)
     ]
     return np.sort(np.concatenate(chosen)).astype(np.int64)

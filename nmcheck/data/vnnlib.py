@@ -13,6 +13,8 @@ from io import StringIO
 import numpy as np
 from jaxtyping import Float64
 
+from nmcheck.outside_text import message
+
 
 def robustness_property(
     low: Float64[np.ndarray, " inputs"],
@@ -36,7 +38,7 @@ def robustness_property(
         masked: classes that are never chosen, about which nothing is asked.
     """
     others = [name for name in range(classes) if name != label and name not in masked]
-    lines = [f"; {line}" for line in comment]
+    lines = [f"; {message(line)}" for line in comment]
     lines += [f"(declare-const X_{place} Real)" for place in range(len(low))]
     lines += [f"(declare-const Y_{place} Real)" for place in range(classes)]
     for place, (least, most) in enumerate(zip(low, high, strict=True)):

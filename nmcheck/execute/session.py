@@ -9,11 +9,14 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from jaxtyping import Num, Shaped
 
 from nmcheck.errors import ModelError, UnsupportedError
 from nmcheck.graph.ir import Graph
+
+# When it is loaded, onnxruntime would begin to send reports on its use to Microsoft, and keep them in the user's cache.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 _CHUNK = 256
 """Samples run at once where the file takes any batch."""
@@ -51,6 +54,12 @@ class ReferenceSession:
         available = onnxruntime.get_available_providers()
         wanted = [name for name in _PROVIDERS[device.partition(":")[0]] if name in available]
         path = Path(graph.model.path)
+        try:
+            os.fspath(path).encode()
+        except UnicodeEncodeError as error:
+            raise ModelError(
+                f"{path}: its path holds a byte that is no UTF-8, and onnxruntime cannot open such a file; rename it."
+            ) from error
         try:
             with _silenced():
                 self._session = onnxruntime.InferenceSession(path, sess_options=options, providers=wanted)

@@ -27,7 +27,8 @@ class Node:
         since_version: version of the operator's definition that the file's opset resolves to.
         inputs: names of the values read; ``""`` for an optional input left out.
         outputs: names of the values written.
-        attributes: attributes as plain Python values (strings decoded, tensors as arrays); absent ones are absent.
+        attributes: attributes as plain Python values (strings decoded, tensors as arrays); absent ones are absent, but
+            for single numbers, of which ONNX's default is here.
         index: position of the node in the file; for a pattern, that of its last member; -1 for one nmcheck put in.
         recognized_from: ``pattern`` if nmcheck made the node out of several of the file's.
         members: names of the file's nodes a pattern stands for.
@@ -80,7 +81,8 @@ class Graph:
         declared_batch: the batch size the file insists on, or None if it takes any.
         model: where the graph came from.
         notes: what loading changed or assumed, a sentence each, for the user.
-        half: whether the file computes values that depend on the sample in 16 bits; nmcheck never does.
+        half: whether the file computes in 16 bits, be it values that depend on the sample or constants; nmcheck never
+            does.
     """
 
     nodes: tuple[Node, ...]

@@ -12,6 +12,7 @@ from onnx import TensorProto, ValueInfoProto
 
 from nmcheck.errors import ModelError, UnsupportedError
 from nmcheck.graph.batch import Sample, one_sample
+from nmcheck.graph.defaults import default_numbers
 from nmcheck.graph.folding import Memory
 from nmcheck.graph.ir import Graph, ModelInfo, Node
 from nmcheck.graph.logits import find_logits
@@ -93,7 +94,9 @@ def _graph(path: Path, file: ModelFile, sample: Sample, *, source: str, output: 
     if any(array.dtype.name in _HALF for array in constants.values()):
         notes = (*notes, "Half-precision weights are computed with in single precision.")
         constants = {name: _single(array) for name, array in constants.items()}
-    half = any(found.types[value] in _HALF_TYPES for value in shapes if value in found.types)
+    half = any(found.types[value] in _HALF_TYPES for value in shapes if value in found.types) or any(
+        found.constants[name].dtype.name in _HALF for name in found.unrounded
+    )
     if half:
         notes = (*notes, "The file computes in half precision, whose rounding nmcheck does not imitate.")
     info = ModelInfo(
@@ -124,14 +127,16 @@ def _single(array: np.ndarray) -> np.ndarray:
 
 def _node(path: Path, node: NamedNode, file: ModelFile) -> Node:
     proto = node.proto
+    domain = "" if proto.domain in ONNX_DOMAINS else proto.domain
+    version = since_version(path, proto, node.index, file.opsets)
     result = Node(
         name=node.name,
         op=proto.op_type,
-        domain="" if proto.domain in ONNX_DOMAINS else proto.domain,
-        since_version=since_version(path, proto, node.index, file.opsets),
+        domain=domain,
+        since_version=version,
         inputs=tuple(proto.input),
         outputs=tuple(proto.output),
-        attributes=attributes_of(path, node.name, proto),
+        attributes={**default_numbers(proto.op_type, domain, version), **attributes_of(path, node.name, proto)},
         index=node.index,
     )
     return replace(result, outputs=result.outputs[:1]) if result.op == "Dropout" else result

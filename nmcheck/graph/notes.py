@@ -1,19 +1,18 @@
 """Copies of a model file with notes on its nodes, for viewers: the file itself is only ever read.
 
 Two kinds: an annotated copy that computes what the file computes, and a display copy for drawing, whose nodes all have
-names of their own and whose weights are left out.
+names of their own and in which no number of a weight is left: names, types, shapes and structure alone.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto
 from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
 from onnx.inliner import inline_local_functions
 
@@ -21,13 +20,13 @@ from nmcheck.errors import ModelError, OutputError
 from nmcheck.graph.expansion import check_expansion
 from nmcheck.graph.fingerprint import NOTE_KEYS
 from nmcheck.graph.naming import NodeNames, unique_names
-from nmcheck.graph.wire import parse_model
+from nmcheck.graph.tensors import is_text
+from nmcheck.graph.weightless import read_without_weights, strip_weights, walk
+from nmcheck.outside_text import visible
 from nmcheck.results.overlay import Overlay
 
 NOTES_IR = 10
 """The first version of the file format that defines metadata of nodes; older readers pass over it."""
-_KEPT_BYTES = 1024
-"""Tensors up to this size stay in a display copy, so that scalars and shapes can be read in it."""
 _LARGEST = 2**31 - 1
 """Bytes a protobuf message may have."""
 
@@ -71,14 +70,15 @@ class AnnotatedCopy:
 
 
 def display_copy(path: Path, notes: Sequence[NodeNotes]) -> AnnotatedCopy:
-    """A copy for drawing: no weights but the smallest, local functions expanded, every node named like no other.
+    """A copy for drawing: no weights (``weightless``), local functions expanded, every node named like no other.
 
     External data is neither read nor referred to. Memory is needed for one weight at a time.
 
     Raises:
         ModelError: the file cannot be read as ONNX.
     """
-    model = _without_weights(path)
+    model = read_without_weights(path)
+    _check_text(path, model)
     if model.functions:
         # nmcheck's reports speak of the expanded nodes.
         check_expansion(path, model)
@@ -89,7 +89,7 @@ def display_copy(path: Path, notes: Sequence[NodeNotes]) -> AnnotatedCopy:
     names = _name_all(model.graph)
     found = _write_notes(model.graph, notes)
     model.ir_version = max(model.ir_version, NOTES_IR)
-    _strip_constants(model.graph)
+    strip_weights(model)
     return AnnotatedCopy(model.SerializeToString(), found, names)
 
 
@@ -120,6 +120,7 @@ def annotated_copy(path: Path, notes: Sequence[NodeNotes], folder: Path, *, ir_v
                 "ask for a later one or leave --ir-version out."
             )
         model.ir_version = ir_version
+    _check_text(path, model)
     if folder.resolve() != path.resolve().parent:
         _take_external_data(path, model)
     names = _name_all(model.graph)
@@ -127,6 +128,13 @@ def annotated_copy(path: Path, notes: Sequence[NodeNotes], folder: Path, *, ir_v
     if model.ByteSize() > _LARGEST:
         raise _too_large(path)
     return AnnotatedCopy(model.SerializeToString(), found, names)
+
+
+def _check_text(path: Path, model: ModelProto) -> None:
+    if not is_text(model):
+        raise ModelError(
+            f"{path}: a name in the file is not text; the file is damaged, so export or download it again."
+        )
 
 
 def _take_external_data(path: Path, model: ModelProto) -> None:
@@ -148,67 +156,6 @@ def _too_large(path: Path) -> OutputError:
     )
 
 
-def _without_weights(path: Path) -> ModelProto:
-    """The message with initializers that have a name, type and shape, and their values only if they are small."""
-    stubs: list[TensorProto] = []
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            model = parse_model(file, size, lambda tensor: stubs.append(_stub(tensor)))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such file; name an ONNX file.") from error
-    except OSError as error:
-        raise ModelError(f"{path}: the file could not be read ({error.strerror}).") from error
-    except (DecodeError, RecursionError, ValueError) as error:
-        raise ModelError(f"{path}: not a readable ONNX file; export or download it again.") from error
-    if not model.graph.node:
-        raise ModelError(f"{path}: not an ONNX model with nodes to draw; name an ONNX file.")
-    # Those written in an unusual way are still in the message.
-    stubs += [_stub(tensor) for tensor in model.graph.initializer]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(stubs)
-    for sparse in model.graph.sparse_initializer:
-        sparse.values.CopyFrom(_stub(sparse.values))
-        sparse.indices.CopyFrom(_stub(sparse.indices))
-    return model
-
-
-def _stub(tensor: TensorProto) -> TensorProto:
-    if not uses_external_data(tensor) and tensor.ByteSize() <= _KEPT_BYTES:
-        return tensor
-    return TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-
-
-def _strip_constants(graph: GraphProto) -> None:
-    for node, inner in _walk(graph):
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                attribute.t.CopyFrom(_stub(attribute.t))
-            stubs = [_stub(tensor) for tensor in attribute.tensors]
-            del attribute.tensors[:]
-            attribute.tensors.extend(stubs)
-        for part in inner:
-            stubs = [_stub(tensor) for tensor in part.initializer]
-            del part.initializer[:]
-            part.initializer.extend(stubs)
-
-
-def _walk(graph: GraphProto) -> Iterable[tuple[NodeProto, list[GraphProto]]]:
-    """All nodes with their sub-graphs, those of sub-graphs after the graph's own."""
-    waiting = [graph]
-    while waiting:
-        for node in waiting.pop(0).node:
-            inner = [
-                part
-                for attribute in node.attribute
-                for part in (
-                    [attribute.g] if attribute.type == AttributeProto.GRAPH else attribute.graphs
-                )
-            ]  # fmt: skip
-            waiting += inner
-            yield node, inner
-
-
 def _name_all(graph: GraphProto) -> int:
     """Give every node a name no other has, the graph's own nodes the names reports know them by.
 
@@ -219,7 +166,7 @@ def _name_all(graph: GraphProto) -> int:
     for index, name in named.items():
         graph.node[index].name = name
     names, count = NodeNames(named.values()), 0
-    for index, (node, _) in enumerate(_walk(graph)):
+    for index, (node, _) in enumerate(walk(graph)):
         count += 1
         if index >= len(named):
             node.name = names.unique(node.name, node.op_type, index)
@@ -228,7 +175,7 @@ def _name_all(graph: GraphProto) -> int:
 
 def _write_notes(graph: GraphProto, notes: Sequence[NodeNotes]) -> dict[str, str]:
     """Write the notes in front of what a node's metadata says already; older notes of nmcheck's are replaced."""
-    by_name = {node.name: node for node, _ in _walk(graph)}
+    by_name = {node.name: node for node, _ in walk(graph)}
     by_output: dict[str, NodeProto] = {}
     for node in by_name.values():
         for value in node.output:
@@ -242,6 +189,6 @@ def _write_notes(graph: GraphProto, notes: Sequence[NodeNotes]) -> dict[str, str
         found[note.node] = node.name
         kept = [(entry.key, entry.value) for entry in node.metadata_props if not entry.key.startswith(NOTE_KEYS)]
         del node.metadata_props[:]
-        for key, text in (*note.entries, *kept):
+        for key, text in (*((visible(key), visible(text)) for key, text in note.entries), *kept):
             node.metadata_props.add(key=key, value=text)
     return found

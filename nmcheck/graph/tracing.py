@@ -34,6 +34,15 @@ MAX_ELEMENTS = 2**25
 _VIEWS = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 """Operators that copy nothing where the operand is a constant; what they do copy counts afterwards."""
 
+_CEILED = ("AveragePool", "LpPool", "MaxPool")
+_WITHOUT_EMPTY_WINDOWS = 22
+"""From this operator set on, ONNX's inference leaves out windows that start in the padding behind the input, which
+``ceil_mode`` would add. Exporters and onnxruntime never had them, whatever the file's operator set."""
+_NO_ROOM = (
+    "The file computes more numbers from its weights than are kept in double precision, so some are rounded as the "
+    "file rounds them; radii are certified for these."
+)
+
 StaticOperands = dict[str, np.ndarray]
 Adaptation = Callable[[NodeProto, StaticOperands], StaticOperands]
 """May give a node other static operands than the file does: (node, operands) -> operands that replace the file's."""
@@ -55,7 +64,7 @@ class Trace:
     Attributes:
         nodes: nodes with live outputs, in order.
         constants: static values by name.
-        unrounded: those computed from float32 numbers, in float64.
+        unrounded: those computed in less than float64, in float64.
         shapes: shapes of the live values by name.
         types: ONNX's element types of the live values by name.
         notes: what was put in the place of nodes, a sentence each.
@@ -165,7 +174,10 @@ def _fold(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, int], 
             ) from error
     outputs = [name for name in node.proto.output if name]
     found.constants.update(zip(outputs, values, strict=True))
-    found.unrounded.update(unrounded(node.proto, found.constants, found.unrounded, opsets))
+    doubles = unrounded(node.proto, found.constants, found.unrounded, opsets)
+    if doubles is None and _NO_ROOM not in found.notes:
+        found.notes.append(_NO_ROOM)
+    found.unrounded.update(doubles or {})
 
 
 def _itemsize(kind: int) -> int:
@@ -246,6 +258,8 @@ def _add_live(path: Path, node: NamedNode, found: Trace, opsets: Mapping[str, in
 def _inferred(node: NodeProto, found: Trace, opsets: Mapping[str, int]) -> dict[str, tuple[int, tuple[int, ...]]]:
     """Types and shapes as far as ONNX's inference knows them completely."""
     domain = "" if node.domain in ONNX_DOMAINS else node.domain
+    if domain == "" and node.op_type in _CEILED:
+        opsets = {**opsets, "": max(opsets[""], _WITHOUT_EMPTY_WINDOWS)}
     schema = onnx.defs.get_schema(node.op_type, opsets[domain], domain)
     types, data = {}, {}
     for name in filter(None, node.input):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from nmcheck.execute.operands import Operands
 from nmcheck.execute.operators.activations import clip_limits
+from nmcheck.graph.activation_constants import hard_swish_constants
 from nmcheck.steps import Bound
 
 Kinked = tuple[Bound, tuple[Bound, ...], tuple[Bound, ...]]
@@ -72,14 +73,29 @@ KINKED: Mapping[str, Callable[[Operands], Kinked]] = {
 """Continuous piecewise linear functions of one element."""
 
 
-SMOOTH: Mapping[str, tuple[float, ...]] = {
-    **dict.fromkeys(("Sigmoid", "Tanh", "Exp", "Erf", "Softplus", "Mish", "Swish", "Gelu"), ()),
-    **dict.fromkeys(("Sin", "Cos", "Sinh", "Cosh", "Atan", "Asinh"), ()),
-    **dict.fromkeys(("Elu", "Celu", "Selu", "Softsign"), (0.0,)),
-    "HardSwish": (-3.0, 3.0),
+def _nowhere(_operands: Operands) -> tuple[float, ...]:
+    return ()
+
+
+def _at_zero(_operands: Operands) -> tuple[float, ...]:
+    return (0.0,)
+
+
+def _hard_swish(operands: Operands) -> tuple[float, ...]:
+    return hard_swish_constants(operands.node).kinks
+
+
+SMOOTH: Mapping[str, Callable[[Operands], tuple[float, ...]]] = {
+    **dict.fromkeys(("Sigmoid", "Tanh", "Exp", "Erf", "Softplus", "Mish", "Swish", "Gelu"), _nowhere),
+    **dict.fromkeys(("Sin", "Cos", "Sinh", "Cosh", "Atan", "Asinh"), _nowhere),
+    **dict.fromkeys(("Elu", "Celu", "Selu", "Softsign"), _at_zero),
+    "HardSwish": _hard_swish,
 }
 """Functions of one element, finite everywhere and smooth, with the places where a derivative jumps all the same.
 
 Functions with poles or an edge (Log, Sqrt, Reciprocal, Tan, Acos, ...) are not among them: under Gaussian noise their
 moments need not exist.
 """
+
+HARMONIC: Mapping[str, float] = {"Exp": 1.0, "Sinh": 1.0, "Cosh": 1.0, "Sin": -1.0, "Cos": -1.0}
+"""Of those, the ones that are their own second derivative, up to this sign."""

@@ -13,7 +13,7 @@ from nmcheck.execute.row import Kind
 from nmcheck.execute.table import row_for
 from nmcheck.graph.between import nodes_between
 from nmcheck.graph.ir import Graph, Node
-from nmcheck.linearize.activations import KINKED, SMOOTH
+from nmcheck.linearize.activations import HARMONIC, KINKED, SMOOTH
 from nmcheck.linearize.differentiable import node_refusal
 from nmcheck.linearize.powers import smooth_power
 from nmcheck.linearize.spread import Spread, spread_of
@@ -105,7 +105,8 @@ def _steps(operands: Operands, raw: Function, read: set[str]) -> Sequence[Step]:
     if node.op in KINKED:
         kinked = KINKED[node.op](operands)
         return [PiecewiseLinearStep(node.name, inputs, outputs, pointwise, single, *kinked)]
-    return [SmoothStep(node.name, inputs, outputs, pointwise, single, SMOOTH.get(node.op, ()))]
+    kinks = SMOOTH[node.op](operands) if node.op in SMOOTH else ()
+    return [SmoothStep(node.name, inputs, outputs, pointwise, single, kinks, HARMONIC.get(node.op))]
 
 
 def _maximum(

@@ -18,6 +18,7 @@ from torch import Tensor
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.normal import normal_cdf, relu_of_shifted_normal
 from nmcheck.moments.propagation.elementwise import Moments, piecewise_linear, smooth
+from nmcheck.moments.propagation.maximum import taps_of
 from nmcheck.moments.relu import deviation, standardized
 from nmcheck.steps import (
     AffineStep,
@@ -155,7 +156,7 @@ def _maximum(step: MaximumStep, given: Sequence[_Independent]) -> _Independent:
     """The winner of all taps by Clark's formula (1961), with pairs of neighbors compared first."""
     means, variances = tuple(value.mean for value in given), tuple(value.variance for value in given)
     # A tap is an element, its negative or a constant: its variance is the element's or 0.
-    moved = torch.func.jvp(step.taps, means, variances)
+    moved = torch.func.jvp(taps_of(step), means, variances)
     contenders = [_Independent(mean, variance.abs()) for mean, variance in zip(*moved, strict=True)]
     while len(contenders) > 1:
         winners = [_larger(a, b) for a, b in zip(contenders[::2], contenders[1::2], strict=False)]

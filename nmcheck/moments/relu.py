@@ -27,8 +27,10 @@ def standardized(mean: Float[Tensor, "*shape"], sd: Float[Tensor, "*shape"]) -> 
     A unit without noise (sd = 0) is on or off: m = 40 sign(mean), and 0 where the mean is 0 too (there the unit's own
     moments are all 0 and m cannot matter).
     """
-    quotient = mean / torch.where(sd > 0, sd, 1.0)
-    return torch.where(sd > 0, quotient.clamp(-LARGEST_M, LARGEST_M), LARGEST_M * torch.sign(mean))
+    # Decided first: a quotient may be beyond float32, and so may its derivative be.
+    decided = mean.abs() >= LARGEST_M * sd
+    quotient = torch.where(decided, 0.0, mean) / torch.where(sd > 0, sd, 1.0)
+    return torch.where(decided, LARGEST_M * torch.sign(mean), quotient)
 
 
 def relu_mean(mean: Float[Tensor, "*shape"], sd: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

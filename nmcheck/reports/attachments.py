@@ -6,9 +6,9 @@ onnx`` has the names used here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
+from nmcheck.outside_text import json_text
 from nmcheck.reports.palette import VIRIDIS, color_index, text_on
 from nmcheck.results.overlay import Metric, Overlay
 
@@ -57,4 +57,4 @@ def model_explorer_data(metric: Metric, names: Mapping[str, str]) -> str:
 
 
 def _text(document: object) -> str:
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+    return json_text(document) + "\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import RenderableType
-from rich.markup import escape
 
 from nmcheck.counting import counted
 from nmcheck.reports.bounds_domain import domain
@@ -107,7 +106,7 @@ def _layers(entry: BoundsEntry) -> list[RenderableType]:
     )
     for row in entry.layer_attacks:
         table.add_row(
-            escape(row.node),
+            row.node,
             f"{row.images:,}",
             significant(stated(row.kappa_certified, row.kappa_certified_reason)),
             significant(row.kappa_attacked),

@@ -18,23 +18,24 @@ CHOICES = {
 }
 
 
-def bank_preview(preview: BankPreview) -> str:
-    """Two lines, for standard error, before the work begins."""
+def bank_preview(preview: BankPreview) -> tuple[str, ...]:
+    """Two sentences, for standard error, before the work begins, and what should be doubted."""
     head = " with the affine part in front as a sparse matrix" if preview.sparse_head else ""
     return (
         f"{preview.cut_kind} at {preview.cut}: p = {preview.p:,}, n = {preview.n:,}, d = {preview.d:,}; "
         f"{preview.storage} in {preview.dtype}: {size(preview.bytes_per_point)} a point, {size(preview.bytes)} for "
-        f"{counted(preview.points, 'point')}, {size(preview.memory)} of memory.\n"
+        f"{counted(preview.points, 'point')}, {size(preview.memory)} of memory.",
         f"{duration(preview.seconds_per_point)} a point, {duration(preview.seconds)} in all in one process "
         f"({preview.kernels} kernels, {counted(preview.chunk, 'row')} at a time{head}); the choice of the "
-        "points comes first.\n"
+        "points comes first.",
+        *(f"Warning: {warning}" for warning in preview.warnings),
     )
 
 
 def bank_built(info: BankInfo) -> str:
     """A line for standard error when a bank is complete."""
     energy = f"; the factors have {100 * info.energy:.1f} % of A's squared norm" if info.energy is not None else ""
-    return f"{info.path}: {counted(info.points_done, 'point')}, {size(info.bytes)}{energy}.\n"
+    return f"{info.path}: {counted(info.points_done, 'point')}, {size(info.bytes)}{energy}."
 
 
 def bank_info_parts(info: BankInfo, width: int) -> list[RenderableType]:
@@ -63,7 +64,7 @@ def bank_info_parts(info: BankInfo, width: int) -> list[RenderableType]:
             f"{', sparse head' if info.sparse_head else ''}",
         ),
     )
-    return [header(info.tool, [(key, Text(value)) for key, value in rows])]
+    return [header(info.tool, rows)]
 
 
 def bank_verification_parts(found: BankVerification, width: int) -> list[RenderableType]:
@@ -83,7 +84,7 @@ def bank_verification_parts(found: BankVerification, width: int) -> list[Rendera
         ("checksums", "all agree" if found.complete else "all agree, of what is there"),
         ("computed again", f"{again}: {same}"),
     )
-    return [header(found.tool, [(key, Text(value)) for key, value in rows])]
+    return [header(found.tool, rows)]
 
 
 def bank_use(use: BankUse) -> Text:

@@ -10,6 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from nmcheck.reports.layout import PlainTable, plain
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -59,9 +61,9 @@ Block = Facts | Grid | Words
 
 def blocks(parts: Iterable[RenderableType]) -> Iterator[Block]:
     """The blocks of what ``layout.draw`` would draw, in order."""
-    for part in parts:
+    for part in map(plain, parts):
         if isinstance(part, Panel):
-            assert isinstance(part.renderable, Table)
+            assert isinstance(part.renderable, PlainTable)
             yield Facts(_plain(part.title), tuple((row[0], row[1]) for row in _rows(part.renderable)))
         elif isinstance(part, Table):
             yield Grid(
@@ -81,6 +83,5 @@ def _rows(table: Table) -> Iterator[tuple[str, ...]]:
 
 
 def _plain(part: RenderableType | None) -> str:
-    """Words on one line, without markup."""
-    text = part if isinstance(part, Text) else Text.from_markup(str(part or ""))
-    return " ".join(text.plain.split())
+    """Words on one line."""
+    return " ".join(str(part or "").split())

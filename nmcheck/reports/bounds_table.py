@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rich.console import RenderableType
-from rich.markup import escape
+from rich.text import Text
 
 from nmcheck.reports.attack_table import attack_tables
 from nmcheck.reports.bounds_domain import domain
@@ -34,8 +34,8 @@ def _layers(entry: BoundsEntry) -> RenderableType:
     )
     for row in entry.layers:
         table.add_row(
-            escape(row.node),
-            escape(row.op),
+            row.node,
+            row.op,
             significant(row.lipschitz, 4),
             significant(row.lipschitz_to_logits, 4),
             significant(stated(row.kappa_published, row.kappa_published_reason)),
@@ -45,10 +45,10 @@ def _layers(entry: BoundsEntry) -> RenderableType:
     return settle(table, 0, 1)
 
 
-def _sound(row: LayerBounds) -> str:
+def _sound(row: LayerBounds) -> str | Text:
     if stated(row.kappa_published, row.kappa_published_reason) is None:
         return MISSING
-    return "[green]yes[/green]" if row.published_sound else "[red]no[/red]"
+    return Text("yes", style="green") if row.published_sound else Text("no", style="red")
 
 
 def _layer_notes(entry: BoundsEntry) -> list[RenderableType]:

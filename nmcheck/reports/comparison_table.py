@@ -10,7 +10,7 @@ from rich.text import Text
 
 from nmcheck.counting import counted
 from nmcheck.reports.bounds_domain import domain
-from nmcheck.reports.layout import header, new_table, paragraph, reasons, settle
+from nmcheck.reports.layout import header, new_table, paragraph, reasons, settle, styled
 from nmcheck.reports.numbers import MISSING, level, percent, significant, with_error
 from nmcheck.results.bounds import stated
 from nmcheck.results.comparison import ComparedModel, Comparison
@@ -21,15 +21,12 @@ def comparison_parts(found: Comparison, width: int) -> list[RenderableType]:
     del width
     models, first = found.models, found.models[0]
     rows = [
-        ("data", Text(f"{first.data.name}: {first.data.selection}  (sha256 {first.data.sha256[:16]})")),
-        ("seed", Text(str(found.seed))),
-        *(
-            (label, Text(f"{one.model.path}  ({one.data.scale})"))
-            for label, one in zip(_letters(found), models, strict=True)
-        ),
+        ("data", f"{first.data.name}: {first.data.selection}  (sha256 {first.data.sha256[:16]})"),
+        ("seed", str(found.seed)),
+        *((label, f"{one.model.path}  ({one.data.scale})") for label, one in zip(_letters(found), models, strict=True)),
     ]
     parts: list[RenderableType] = [header(found.tool, rows)]
-    parts += [Text(f"Warning: {one.model.path}: {text}", style="yellow") for one in models for text in one.warnings]
+    parts += [styled(f"Warning: {one.model.path}: {text}", "yellow") for one in models for text in one.warnings]
     table = new_table(f"Side by side ({domain(first.bounds)})", "", *_names(found))
     for name, cells in _rows(found):
         table.add_row(name, *cells)
@@ -42,9 +39,9 @@ def _letters(found: Comparison) -> list[str]:
     return [f"model {position}" for position, _ in enumerate(found.models, start=1)]
 
 
-def _names(found: Comparison) -> list[str]:
+def _names(found: Comparison) -> list[Text]:
     names = [PurePath(one.model.path).name for one in found.models]
-    return [f"{position} {name}" for position, name in enumerate(names, start=1)]
+    return [styled(f"{position} {name}") for position, name in enumerate(names, start=1)]
 
 
 def _rows(found: Comparison) -> list[tuple[str, list[str]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import RenderableType
-from rich.markup import escape
 
 from nmcheck.counting import counted
 from nmcheck.reports.layout import new_table, paragraph, reasons, settle
@@ -21,7 +20,7 @@ def cuts_table(errors: tuple[CutError, ...]) -> list[RenderableType]:
     )
     for one in errors:
         table.add_row(
-            escape(one.node),
+            one.node,
             one.kind,
             f"{one.units:,}",
             *(significant(at.error) for at in one.levels),

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from io import BytesIO
 
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from nmcheck.outside_text import xml
 from nmcheck.reports.gate_table import gate_of
 from nmcheck.reports.gate_words import measured, state, threshold, waiver_sentence, what_happened
 from nmcheck.results.gate import GateCheck, GateEntry
+from nmcheck.results.record import with_texts
 from nmcheck.results.report import Report
-
-_CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot hold."""
 
 
 def gate_junit(report: Report) -> bytes:
     """UTF-8 XML without times or host names: the same report gives the same bytes."""
+    report = with_texts(report, xml)
     gate = gate_of(report)
     suite = TestSuite("nmcheck gate")
     for key, value in (
@@ -28,7 +27,7 @@ def gate_junit(report: Report) -> bytes:
         ("seed", str(report.seed)),
         ("verdict", f"{gate.verdict}: {gate.reason}"),
     ):
-        suite.add_property(key, _xml(value))
+        suite.add_property(key, value)
     for check in gate.checks:
         suite.add_testcase(_case(report, gate, check))
     # Not of the whole: the common schema knows no count of skipped cases there.
@@ -41,20 +40,16 @@ def gate_junit(report: Report) -> bytes:
 
 
 def _case(report: Report, gate: GateEntry, check: GateCheck) -> TestCase:
-    case = TestCase(_xml(check.id), classname=_xml(f"nmcheck.{check.kind}"), time=0.0)
-    case.system_out = _xml(f"{report.model.path}: {what_happened(check)}")
+    case = TestCase(check.id, classname=f"nmcheck.{check.kind}", time=0.0)
+    case.system_out = f"{report.model.path}: {what_happened(check)}"
     kind = state(check)
-    message = _xml(f"measured {measured(check)}, wanted {threshold(check)}: {check.reason}")
+    message = f"measured {measured(check)}, wanted {threshold(check)}: {check.reason}"
     if kind == "waived":
-        case.result = [Skipped(_xml(f"{waiver_sentence(check)} ({check.verdict}: {check.reason})"))]
+        case.result = [Skipped(f"{waiver_sentence(check)} ({check.verdict}: {check.reason})")]
     elif kind == "fail" or (kind == "inconclusive" and gate.on_inconclusive == "fail"):
         failure = Failure(message, check.verdict)
-        failure.text = _xml(what_happened(check))
+        failure.text = what_happened(check)
         case.result = [failure]
     elif kind == "inconclusive":
         case.result = [Skipped(f"inconclusive: {message}")]
     return case
-
-
-def _xml(text: str) -> str:
-    return _CONTROL.sub("�", text)

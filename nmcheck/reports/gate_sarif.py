@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+from collections.abc import Mapping
 from pathlib import PurePath, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from nmcheck.outside_text import json_text, sarif, visible
 from nmcheck.reports.gate_table import gate_of, verdict_line
 from nmcheck.reports.gate_words import what_happened
 from nmcheck.results.gate import GateCheck
+from nmcheck.results.record import with_texts
 from nmcheck.results.report import Report
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -28,7 +30,9 @@ _RULES = {
 
 def gate_sarif(report: Report) -> str:
     """Indented JSON ending in a newline."""
+    raw, report = report, with_texts(report, sarif)
     gate = gate_of(report)
+    location = _location(raw.model.path)
     names = list(_RULES)
     run: dict[str, Any] = {
         "tool": {
@@ -54,9 +58,13 @@ def gate_sarif(report: Report) -> str:
                 "exitCodeDescription": verdict_line(gate),
             }
         ],
-        "artifacts": [{"location": _location(report.model.path), "roles": ["analysisTarget"]}],
+        "artifacts": [{"location": location, "roles": ["analysisTarget"]}],
         "columnKind": "utf16CodeUnits",
-        "results": [_result(report, check, names) for check in gate.checks if check.verdict != "pass"],
+        "results": [
+            _result(check, before.id, names, location)
+            for check, before in zip(gate.checks, gate_of(raw).checks, strict=True)
+            if check.verdict != "pass"
+        ],
         "properties": {
             "modelFingerprint": report.model.fingerprint,
             "dataSha256": report.data.sha256,
@@ -64,14 +72,14 @@ def gate_sarif(report: Report) -> str:
             "verdict": gate.verdict,
         },
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, allow_nan=False) + "\n"
+    return json_text({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}) + "\n"
 
 
-def _result(report: Report, check: GateCheck, names: list[str]) -> dict[str, Any]:
+def _result(check: GateCheck, name: str, names: list[str], location: Mapping[str, Any]) -> dict[str, Any]:
     rule = "baseline" if check.against == "baseline" else check.kind
     place: dict[str, Any] = {
         "physicalLocation": {
-            "artifactLocation": {**_location(report.model.path), "index": 0},
+            "artifactLocation": {**location, "index": 0},
             # A binary file has no lines; viewers want one all the same.
             "region": {"startLine": 1},
         }
@@ -85,7 +93,7 @@ def _result(report: Report, check: GateCheck, names: list[str]) -> dict[str, Any
         "message": {"text": f"{check.id}: {what_happened(check)}"},
         "locations": [place],
         # From names, never from measured values, so that a run on a changed model updates the alert it belongs to.
-        "partialFingerprints": {"nmcheckCheck/v1": hashlib.sha256(f"{rule}\n{check.id}".encode()).hexdigest()},
+        "partialFingerprints": {"nmcheckCheck/v1": _digest(f"{rule}\n{name}")},
         "properties": {
             "verdict": check.verdict,
             "measured": check.measured,
@@ -101,8 +109,17 @@ def _result(report: Report, check: GateCheck, names: list[str]) -> dict[str, Any
     return result
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
 def _location(path: str) -> dict[str, Any]:
     """The model as the user named it: relative to the folder nmcheck ran in, which in CI is the repository."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        # The name of no file here: the report is of another machine.
+        path = visible(path)
     named = PurePath(path)
     if named.is_absolute():
         return {"uri": named.as_uri()}

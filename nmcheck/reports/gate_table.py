@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from nmcheck.reports.gate_words import STATE, measured, state, threshold, waiver_sentence
-from nmcheck.reports.layout import header, new_table, notes, settle, warnings
+from nmcheck.reports.layout import header, new_table, notes, settle, styled, warnings
 from nmcheck.results.gate import GateCheck, GateEntry
 from nmcheck.results.report import Report
 
@@ -26,7 +26,7 @@ def gate_parts(report: Report, width: int) -> list[RenderableType]:
     parts += [_reason(check) for check in gate.checks]
     parts += notes(report.notes)
     style = _STYLES["pass" if gate.exit_code == 0 else "fail"]
-    return [*parts, "", Text(verdict_line(gate), style=f"bold {style}")]
+    return [*parts, "", styled(verdict_line(gate), f"bold {style}")]
 
 
 def verdict_line(gate: GateEntry) -> str:
@@ -54,18 +54,18 @@ def _header(report: Report) -> RenderableType:
         *((("noise", report.noise.description),) if report.noise.kind != "isotropic" else ()),
         ("seed", str(report.seed)),
     )
-    return header(report.tool, [(key, Text(value)) for key, value in rows])
+    return header(report.tool, rows)
 
 
 def _table(gate: GateEntry) -> RenderableType:
     table = new_table("Checks", "check", "verdict", "measured", "threshold", names=1)
     for check in gate.checks:
         mark = state(check)
-        table.add_row(Text(check.id), Text(STATE[mark], style=_STYLES[mark]), measured(check), threshold(check))
+        table.add_row(check.id, Text(STATE[mark], style=_STYLES[mark]), measured(check), threshold(check))
     return settle(table, 0)
 
 
 def _reason(check: GateCheck) -> RenderableType:
     waiver = waiver_sentence(check)
     style = _STYLES[state(check)] if state(check) != "pass" else "dim"
-    return Text(f"{check.id}: {check.claim}: {check.reason}{' ' + waiver if waiver else ''}", style=style)
+    return styled(f"{check.id}: {check.claim}: {check.reason}{' ' + waiver if waiver else ''}", style)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.text import Text
 
 from nmcheck.counting import counted
-from nmcheck.reports.layout import header, new_table, notes, paragraph, settle
+from nmcheck.reports.layout import header, new_table, notes, paragraph, settle, styled
 from nmcheck.results.inspection import CutEntry, FoundNormalization, Inspection
 
 LONGEST = 40
@@ -26,7 +25,7 @@ def inspection_parts(found: Inspection, width: int) -> list[RenderableType]:
     """What an inspection shows; arguments as those of ``table.analysis_parts``."""
     del width
     parts: list[RenderableType] = [_header(found)]
-    parts += [Text(reason, style="yellow") for reason in found.reasons]
+    parts += [styled(reason, "yellow") for reason in found.reasons]
     parts += ["", *_operators(found), "", *_normalization(found.normalization), "", *_cuts(found.cuts)]
     return [*parts, *notes(found.notes)]
 
@@ -63,7 +62,7 @@ def _header(found: Inspection) -> RenderableType:
     verdict = [("execute", possible.execute), ("moments", possible.moments), ("bounds", possible.bounds)]
     return header(
         found.tool,
-        [*((key, Text(value)) for key, value in rows), *((key, _yes_or_no(value)) for key, value in verdict)],
+        [*rows, *((key, _yes_or_no(value)) for key, value in verdict)],
     )
 
 
@@ -84,8 +83,8 @@ def _operators(found: Inspection) -> list[RenderableType]:
     table = new_table("Operators", "operator", "nodes", "execute", "moments", "bounds")
     for entry in found.operators:
         name = f"{entry.domain}.{entry.op}" if entry.domain else entry.op
-        marks = (_mark(possible) for possible in (entry.execute, entry.moments, entry.bounds))
-        table.add_row(escape(name), f"{entry.count:,}", *marks)
+        marks = (_yes_or_no(possible) for possible in (entry.execute, entry.moments, entry.bounds))
+        table.add_row(name, f"{entry.count:,}", *marks)
     if not found.operators:
         return [paragraph("Operators: none; the output does not depend on the input.")]
     return [settle(table, 0)]
@@ -101,7 +100,7 @@ def _normalization(entries: tuple[FoundNormalization, ...]) -> list[RenderableTy
     for (kind, recognized_from), nodes in groups.items():
         named = ", ".join(nodes[:NAMED]) + (f", ... {nodes[-1]}" if len(nodes) > NAMED else "")
         found_as = ", spelled out" if recognized_from == "pattern" else ""
-        lines.append(Text(f"Normalization: {len(nodes):,} {kind}{found_as} ({named})"))
+        lines.append(styled(f"Normalization: {len(nodes):,} {kind}{found_as} ({named})"))
     return lines
 
 
@@ -113,7 +112,7 @@ def _cuts(entries: tuple[CutEntry, ...]) -> list[RenderableType]:
     for entry in shown:
         mark = "" if entry.within_budget else f"{TOO_LARGE} "
         row = (f"{entry.p:,}", f"{entry.n:,}", f"{entry.d:,}", mark + memory(entry.dense_bytes))
-        table.add_row(escape(entry.node), entry.op, entry.kind, *row)
+        table.add_row(entry.node, entry.op, entry.kind, *row)
     parts: list[RenderableType] = [settle(table, 0), ""]
     if len(shown) < len(entries):
         left = counted(len(entries) - len(shown), "skip")
@@ -144,10 +143,6 @@ def _shown(entries: tuple[CutEntry, ...]) -> list[CutEntry]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) if shape else "a single number"
-
-
-def _mark(possible: bool) -> str:
-    return "[green]yes[/green]" if possible else "[red]no[/red]"
 
 
 def _yes_or_no(possible: bool) -> Text:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from nmcheck.outside_text import json_text
 from nmcheck.results.record import REASON, Record
 
 
@@ -20,7 +20,7 @@ def to_json(report: Record) -> str:
         ValueError: if the report holds a NaN or an infinity, which JSON cannot say. The records refuse them too.
     """
     try:
-        return json.dumps(_plain(report), indent=2, allow_nan=False) + "\n"
+        return json_text(_plain(report)) + "\n"
     except ValueError as error:
         raise ValueError("The report holds a NaN or an infinity, which JSON cannot express.") from error
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Iterator
 
+from nmcheck.outside_text import markup, visible
 from nmcheck.reports.layered_layout import Layout, layered_layout
 from nmcheck.reports.numbers import significant
 from nmcheck.reports.palette import NO_VALUE, VIRIDIS, color_index, text_on
@@ -16,7 +15,6 @@ _BOX, _GAP, _LETTER, _SMALL = 22, 26, 7.6, 5.6
 _LONGEST = 24
 _MARGIN, _LEGEND = 12, 44
 _FONT = "system-ui, 'Segoe UI', Ubuntu, 'DejaVu Sans', sans-serif"
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def layer_graph(overlay: Overlay, key: str | None = None) -> str:
@@ -59,7 +57,7 @@ def layer_graph(overlay: Overlay, key: str | None = None) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="{left - _MARGIN:.1f} 0 {width:.0f} {height:.0f}" '
         f'font-family="{_FONT}" font-size="11" fill="currentColor">',
-        f"<title>{_text(title)}</title>",
+        f"<title>{markup(title)}</title>",
         *([] if metric is None else _legend(metric, left)),
         *_lines(layout),
         *(box.drawn(layout) for box in boxes.values()),
@@ -106,8 +104,8 @@ class _Box:
     def __init__(self, node: GraphNode, color: str, text: str, *, cut: bool) -> None:
         self._node, self._color, self._cut = node, color, cut
         self._badge = f"✂ {text}".rstrip() if cut else text
-        self._name = node.node if len(node.node) <= _LONGEST else f"{node.node[: _LONGEST - 1]}…"
-        self.width = max(34.0, 14 + _LETTER * len(node.op))
+        self._name, self._op = _clipped(node.node), _clipped(node.op)
+        self.width = max(34.0, 14 + _LETTER * len(self._op))
         self.beside = _LETTER * len(self._badge) + _SMALL * len(self._name) + 16
 
     @property
@@ -125,16 +123,21 @@ class _Box:
         told = f"{name} ({self._node.op}), {shape}: {self._badge or 'no value'}"
         return "".join(
             [
-                f"<g><title>{_text(told)}</title>",
+                f"<g><title>{markup(told)}</title>",
                 f'<rect x="{x:.1f}" y="{y}" width="{self.width:.1f}" height="{_BOX}" rx="4" fill="{self._color}"',
                 f"{border}/>",
                 f'<text x="{x + self.width / 2:.1f}" y="{y + 15}" text-anchor="middle" font-weight="600" ',
-                f'fill="{text_on(self._color)}">{_text(self._node.op)}</text>',
-                f'<text x="{right:.1f}" y="{y + 15}"><tspan font-weight="600">{_text(self._badge)}</tspan>',
-                f'<tspan dx="{apart}" font-size="9" opacity="0.75">{_text(self._name)}</tspan></text>',
+                f'fill="{text_on(self._color)}">{markup(self._op)}</text>',
+                f'<text x="{right:.1f}" y="{y + 15}"><tspan font-weight="600">{markup(self._badge)}</tspan>',
+                f'<tspan dx="{apart}" font-size="9" opacity="0.75">{markup(self._name)}</tspan></text>',
                 "</g>",
             ]
         )
+
+
+def _clipped(name: str) -> str:
+    shown = visible(name)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
 def _lines(layout: Layout) -> list[str]:
@@ -167,16 +170,12 @@ def _legend(metric: Metric, left: float) -> list[str]:
     low, high = f"{worst[0]}{significant(min(values))}", f"{significant(max(values))}{worst[1]}"
     scale = "logarithmic" if metric.logarithmic else "linear"
     return [
-        f'<text x="{left:.1f}" y="{_MARGIN + 8}" font-weight="600">{_text(metric.title)}</text>',
+        f'<text x="{left:.1f}" y="{_MARGIN + 8}" font-weight="600">{markup(metric.title)}</text>',
         *(
             f'<rect x="{left + 14 * index:.1f}" y="{_MARGIN + 13}" width="14" height="8" fill="{color}"/>'
             for index, color in enumerate(colors)
         ),
-        f'<text x="{left:.1f}" y="{_MARGIN + 32}" font-size="9">{_text(low)}</text>',
+        f'<text x="{left:.1f}" y="{_MARGIN + 32}" font-size="9">{markup(low)}</text>',
         f'<text x="{left + 112:.1f}" y="{_MARGIN + 32}" font-size="9" text-anchor="middle">{scale}</text>',
-        f'<text x="{left + 224:.1f}" y="{_MARGIN + 32}" font-size="9" text-anchor="end">{_text(high)}</text>',
+        f'<text x="{left + 224:.1f}" y="{_MARGIN + 32}" font-size="9" text-anchor="end">{markup(high)}</text>',
     ]
-
-
-def _text(text: str) -> str:
-    return html.escape(_NOT_XML.sub("\ufffd", text))

@@ -1,19 +1,25 @@
-"""What the tables have in common: their frame, the reasons below them, and the width they need."""
+"""What the tables have in common: their frame, the reasons below them, and the width they need.
+
+What is drawn may hold names from outside (``nmcheck.outside_text``). No string of it is markup, and all of it passes
+``plain`` or ``PlainTable`` on its way to a terminal or another format.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from io import BytesIO, StringIO, TextIOWrapper
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from nmcheck.outside_text import LONGEST_WORD, drawn, visible
 from nmcheck.reports.numbers import significant
 from nmcheck.results.bounds import stated
 from nmcheck.results.model import ToolEntry
@@ -27,6 +33,47 @@ Shown = TypeVar("Shown", bound=Record)
 
 Parts = Callable[[Shown, int], list[RenderableType]]
 """What a record shows: things to draw one below the other, in a given number of columns."""
+
+
+class PlainTable(Table):
+    """A table whose strings are words and never markup, and whose names cannot command a terminal.
+
+    A column's header may have line breaks if it is a string of ours; names from outside are handed over as ``Text``.
+    """
+
+    def __init__(self, *, title: str | None = None, **style: Any) -> None:
+        super().__init__(title=None if title is None else styled(title, "bold"), **style)
+
+    def add_column(self, header: RenderableType = "", *args: Any, **style: Any) -> None:
+        """Add a column; arguments as those of rich's table."""
+        named = plain(header) if isinstance(header, Text) else Text("\n".join(map(visible, str(header).split("\n"))))
+        super().add_column(named, *args, **style)
+
+    def add_row(self, *cells: RenderableType | None, **style: Any) -> None:
+        """Add a row; arguments as those of rich's table."""
+        super().add_row(*(plain("" if cell is None else cell, LONGEST_WORD) for cell in cells), **style)
+
+
+def plain(part: RenderableType, longest: int | None = None) -> RenderableType:
+    """A part, or a cell, without anything that commands a terminal; a string is taken literally, not as markup.
+
+    Args:
+        part: words, a ``PlainTable``, or the frame of ``header``.
+        longest: letters that are shown of it; by default many.
+    """
+    if isinstance(part, (PlainTable, Panel)):
+        return part
+    if isinstance(part, Text):
+        words, style = part.plain, part.style
+    else:
+        assert isinstance(part, str), f"{type(part).__name__} is drawn past the filter of names"
+        words, style = part, ""
+    return Text(visible(words) if longest is None else visible(words, longest), style=style)
+
+
+def styled(text: str, style: str = "") -> Text:
+    """Words that may hold names from outside; rich's own ``Text`` would drop some of their letters in silence."""
+    return Text(visible(text), style=style)
 
 
 def text_of(
@@ -47,46 +94,45 @@ def draw(parts: Sequence[RenderableType], width: int, *, color: bool, encoding: 
     """
     tables = [part for part in parts if isinstance(part, Table)]
     file = TextIOWrapper(BytesIO(), encoding=encoding, errors="replace", newline="")
-    console = Console(
+    console = _console(
         file=file,
         width=max(width, *(narrowest(table) for table in tables)) if tables else width,
         force_terminal=color,
         color_system="standard" if color else None,
         no_color=not color,
-        highlight=False,
-        emoji=False,
         legacy_windows=False,
         force_jupyter=False,
     )
     for part in parts:
-        console.print(part)
+        console.print(plain(part))
     file.flush()
     text = file.buffer.getvalue().decode(encoding)
-    return "\n".join(line.rstrip() for line in text.split("\n"))
+    return drawn("\n".join(line.rstrip() for line in text.split("\n")))
 
 
-def header(tool: ToolEntry, rows: Iterable[tuple[str, Text]]) -> Panel:
+def header(tool: ToolEntry, rows: Iterable[tuple[str, str | Text]]) -> Panel:
     """The frame on top: what was looked at, a line a key."""
-    grid = Table.grid(padding=(0, 2))
+    grid = PlainTable.grid(padding=(0, 2))
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
     for key, value in rows:
         grid.add_row(key, value)
-    return Panel(grid, title=f"{tool.name} {tool.version}", title_align="left", box=box.ROUNDED, expand=False)
+    title = f"{tool.name} {tool.version}"
+    return Panel(grid, title=styled(title), title_align="left", box=box.ROUNDED, expand=False)
 
 
-def new_table(title: str, *columns: str, names: int = 1) -> Table:
+def new_table(title: str, *columns: str | Text, names: int = 1) -> PlainTable:
     """An empty table.
 
     Args:
         title: what stands above it.
-        columns: headers; all but the first ``names`` are numbers, right-aligned and never broken.
+        columns: headers; all but the first ``names`` are numbers, right-aligned and never broken. Names from outside
+            are handed over as ``Text``.
         names: how many columns hold names.
     """
-    table = Table(
+    table = PlainTable(
         title=title,
         title_justify="left",
-        title_style="bold",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -101,7 +147,7 @@ def new_table(title: str, *columns: str, names: int = 1) -> Table:
     return table
 
 
-def settle(table: Table, *names: int) -> Table:
+def settle(table: PlainTable, *names: int) -> PlainTable:
     """A finished table whose numbers are never cut, whatever the width.
 
     Args:
@@ -110,7 +156,7 @@ def settle(table: Table, *names: int) -> Table:
     """
     for position, column in enumerate(table.columns):
         lines = [line for cell in (column.header, *column.cells) for line in str(cell).split("\n")]
-        longest = max(len(Text.from_markup(line)) for line in lines)
+        longest = max(cell_len(line) for line in lines)
         if column.no_wrap:
             column.min_width = longest
         elif position in names:
@@ -120,12 +166,12 @@ def settle(table: Table, *names: int) -> Table:
 
 def paragraph(text: str) -> Text:
     """Explanations below a table."""
-    return Text(text, style="dim")
+    return styled(text, "dim")
 
 
 def warnings(texts: Iterable[str]) -> list[RenderableType]:
     """What the user should doubt."""
-    return [Text(f"Warning: {text}", style="yellow") for text in texts]
+    return [styled(f"Warning: {text}", "yellow") for text in texts]
 
 
 def notes(texts: Sequence[str]) -> list[RenderableType]:
@@ -161,5 +207,10 @@ def widest(renderable: RenderableType) -> int:
 
 
 def _measure(renderable: RenderableType) -> Measurement:
-    console = Console(file=StringIO(), width=10_000)
+    console = _console(file=StringIO(), width=10_000)
     return Measurement.get(console, console.options, renderable)
+
+
+def _console(**options: Any) -> Console:
+    """A console that obeys nothing in the words it prints."""
+    return Console(markup=False, highlight=False, emoji=False, **options)

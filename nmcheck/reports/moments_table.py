@@ -5,13 +5,11 @@ from __future__ import annotations
 from itertools import groupby
 
 from rich.console import RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from nmcheck.counting import counted
 from nmcheck.reports.bank_table import bank_use
-from nmcheck.reports.layout import new_table, paragraph, reasons, settle, widest
+from nmcheck.reports.layout import PlainTable, new_table, paragraph, reasons, settle, styled, widest
 from nmcheck.reports.numbers import level, significant, with_error, z_score
 from nmcheck.results.moments import ClassMoments, MomentEntry, OverallMoments, ReferenceEntry
 
@@ -75,6 +73,14 @@ def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
     ]
     lines += [
         paragraph(
+            f"propagate at sigma {level(entry.sigma_pixel)}: means of smooth functions are integrated numerically, to "
+            f"{significant(way.quadrature_error_sd, 2)} of a unit's own standard deviation or better."
+        )
+        for entry, way in found
+        if way.quadrature_error_sd is not None
+    ]
+    lines += [
+        paragraph(
             f"propagate at sigma {level(entry.sigma_pixel)}: {counted(way.directions, 'random direction')}, "
             "because one for "
             "every direction of the noise would not fit in memory; standard error of the means from that: "
@@ -131,8 +137,8 @@ def flip_table(entries: tuple[MomentEntry, ...]) -> list[RenderableType]:
 
 def _beside(engines: list[MomentEntry], width: int, title: str) -> list[RenderableType]:
     """The engines' tables in one row if it fits, else below each other."""
-    heading = Text(title, style="bold cyan")
-    row = Table.grid(padding=(0, 4, 0, 0))
+    heading = styled(title, "bold cyan")
+    row = PlainTable.grid(padding=(0, 4, 0, 0))
     row.add_row(*(_engine_table(entry, with_class=position == 0) for position, entry in enumerate(engines)))
     if widest(row) <= width:
         return [heading, row]
@@ -142,9 +148,9 @@ def _beside(engines: list[MomentEntry], width: int, title: str) -> list[Renderab
     return parts
 
 
-def _engine_table(entry: MomentEntry, *, with_class: bool) -> Table:
+def _engine_table(entry: MomentEntry, *, with_class: bool) -> PlainTable:
     averaged = ", averaged" if entry.linearizer == "averaged" else ""
-    cut = "" if entry.cut is None else f"{averaged}, {entry.cut_kind} at {escape(entry.cut)}"
+    cut = "" if entry.cut is None else f"{averaged}, {entry.cut_kind} at {entry.cut}"
     names = ("class",) if with_class else ()
     baseline = "" if entry.baseline is None else " (baseline, not an estimate)"
     table = new_table(f"{entry.engine}{cut}{baseline}", *names, *MEASURES, names=len(names))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import RenderableType
-from rich.markup import escape
 
 from nmcheck.reports.layout import new_table, paragraph, reasons, settle
 from nmcheck.reports.numbers import MISSING, level, percent, significant, with_error
@@ -36,7 +35,7 @@ def normalization_table(report: Report) -> list[RenderableType]:
     for entry in entries:
         gains = {gain.sigma_pixel: with_error(gain.gain, gain.gain_se) for gain in entry.noise_gain}
         table.add_row(
-            escape(entry.node),
+            entry.node,
             SHORT[entry.kind] + (" (pattern)" if entry.recognized_from == "pattern" else ""),
             significant(entry.lipschitz, 4),
             significant(stated(entry.kappa_in, entry.kappa_in_reason)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.console import RenderableType
 from rich.panel import Panel
-from rich.text import Text
 
 from nmcheck.counting import counted
 from nmcheck.reports.bounds_table import bounds_tables
@@ -54,7 +53,7 @@ def report_header(report: Report) -> Panel:
         ),
         ("seed", str(report.seed)),
     )
-    return header(report.tool, [(key, Text(value)) for key, value in rows])
+    return header(report.tool, rows)
 
 
 def _accuracy(report: Report) -> str:

@@ -66,6 +66,7 @@ class BankPreview(Record):
         kernels: the convolutions that were faster: ``onednn`` or torch's own, ``native``.
         sparse_head: whether the affine part in front enters as a sparse matrix.
         chunk: rows of A at a time.
+        warnings: what the user should doubt, such as files of the data that were left out.
     """
 
     n: int
@@ -85,6 +86,7 @@ class BankPreview(Record):
     kernels: Literal["onednn", "native"]
     sparse_head: bool
     chunk: int
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ class ClassFlips(Record):
         images: how many images that are.
         trials: independent noise samples behind it.
         sampled: share of these that changed the class.
-        low: lower end of its exact binomial interval.
+        low: lower end of its exact binomial interval; in a gate's report, of one that holds at every look.
         high: upper end.
     """
 
@@ -53,7 +53,7 @@ class ImageFlips(Record):
         label: its label, or the predicted class if the data has no labels.
         predicted: the class predicted without noise.
         sampled: share of the independent noise samples that changed it.
-        low: lower end of its exact binomial interval.
+        low: lower end of its exact binomial interval; in a gate's report, of one that holds at every look.
         high: upper end.
     """
 

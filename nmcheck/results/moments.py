@@ -220,6 +220,9 @@ class PropagationEntry(Record):
         direction_error_sd: standard error of the means from random directions, in units of each logit's own standard
             deviation; root mean square over images and logits, from the difference of two halves.
         direction_error_sd_reason: why there is none.
+        quadrature_error_sd: error of the numerical integrals that give the means of smooth functions (tanh, GELU, ...),
+            in units of the unit's own standard deviation; the largest of any unit and image.
+        quadrature_error_sd_reason: why there is none.
         linearized: layers whose slopes are those of their tangent.
         gains: noise behind each elementwise layer.
     """
@@ -234,6 +237,8 @@ class PropagationEntry(Record):
     mean_correction_error_sd: float
     direction_error_sd: float | None
     direction_error_sd_reason: str | None = None
+    quadrature_error_sd: float | None
+    quadrature_error_sd_reason: str | None = None
     linearized: tuple[LinearizedNode, ...]
     gains: tuple[LayerGain, ...]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 REASON = "_reason"
 
@@ -32,6 +33,19 @@ class Record:
                 raise ValueError(f"{type(self).__name__}.{name} is None without a {reason}")
             if value is not None and getattr(self, reason) is not None:
                 raise ValueError(f"{type(self).__name__}.{name} is given and has a {reason}")
+
+
+def with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A record, or a tuple or mapping of them, with every text in it changed; the keys of mappings are texts too."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, tuple):
+        return tuple(with_texts(member, change) for member in value)
+    if isinstance(value, Mapping):
+        return {with_texts(key, change): with_texts(member, change) for key, member in value.items()}
+    if not isinstance(value, Record):
+        return value
+    return replace(value, **{item.name: with_texts(getattr(value, item.name), change) for item in fields(value)})
 
 
 def _numbers(value: object) -> Iterator[float]:

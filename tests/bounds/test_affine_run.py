@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,40 @@ def test_a_scale_before_and_a_normalization_behind_fold_into_a_convolution(size)
         assert run_bound(graph, shifted, last) == pytest.approx(exact(graph, shifted, last), rel=2e-6)
     else:
         assert run_bound(graph, "x", last) < 3 * run_bound(graph, shifted, last)
+
+
+W, BEFORE, AFTER = weights(0, 6, 9), np.linspace(0.1, 3, 9), np.linspace(4, 0.5, 6)
+PRODUCTS = {
+    "x W'": ((2, 9), (2, 6), "MatMul", (None, W.T), {}, -1, -1),
+    "x W' of a vector": ((9,), (6,), "MatMul", (None, W.T), {}, -1, -1),
+    "W x of a vector": ((9,), (6,), "MatMul", (W, None), {}, -1, -1),
+    "W x": ((9, 2), (6, 2), "MatMul", (W, None), {}, -2, -2),
+    "Gemm": ((2, 9), (2, 6), "Gemm", (None, W), {"transB": 1}, -1, -1),
+    "Gemm, both transposed": ((9, 2), (2, 6), "Gemm", (None, W), {"transA": 1, "transB": 1}, -2, -1),
+    "Gemm from the left": ((9, 2), (6, 2), "Gemm", (W.T, None), {"transA": 1}, -2, -2),
+    "Gemm from the left, transposed": ((2, 9), (6, 2), "Gemm", (W, None), {"transB": 1}, -1, -2),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_scales_fold_into_a_product_with_a_matrix_on_either_side(name, monkeypatch):
+    """Too large for the norm of the run as a whole, it still gets the norm of its one block, which is exact."""
+    monkeypatch.setattr("nmcheck.bounds.affine_run.has_exact_norm", lambda inputs, outputs: False)
+    shape, written, op, operands, attributes, axis_in, axis_out = PRODUCTS[name]
+    builder = Builder(shape)
+    scaled = builder.node("Mul", "x", shape, [along(BEFORE, axis_in, len(shape))])
+    product = builder.node(op, scaled, written, [next(one for one in operands if one is not None)], attributes)
+    if operands[0] is not None:
+        builder.nodes[-1] = replace(builder.nodes[-1], inputs=builder.nodes[-1].inputs[::-1])
+    last = builder.node("Mul", product, written, [along(AFTER, axis_out, len(written))])
+    graph = builder.graph(last)
+    wanted = spectral_norm(torch.from_numpy(AFTER[:, None] * W * BEFORE))
+    assert run_bound(graph, "x", last) == pytest.approx(wanted, rel=2e-6)
+    assert exact(graph, "x", last) == pytest.approx(wanted, rel=1e-9)
+
+
+def along(scale: np.ndarray, axis: int, rank: int) -> np.ndarray:
+    return scale.reshape([-1 if place == rank + axis else 1 for place in range(rank)])
 
 
 def test_dense_layers_merge_with_normalization_and_bias():

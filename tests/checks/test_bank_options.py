@@ -68,7 +68,7 @@ def test_costs_are_known_before(tmp_path: Path, lenet: Path) -> None:
     assert preview.seconds_per_point > 0
     build_bank(plan)
     assert 0 <= options.output.stat().st_size - preview.bytes < 16_384
-    text = bank_preview(preview)
+    text = " ".join(bank_preview(preview))
     assert "p = 7, n = 64, d = 3" in text
     assert "for 5 points" in text
 

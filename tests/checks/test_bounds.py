@@ -113,6 +113,22 @@ def test_auto_counts_operations(folder: Path) -> None:
     assert operation_count(graph) < MOST_OPERATIONS
 
 
+PRODUCTS = {
+    "x W'": (("N", 4), node("MatMul", ["x", "w"]), weights(4, 3), 12),
+    "W x": ((4,), node("MatMul", ["w", "x"]), weights(3, 4), 12),
+    "W x of columns": (("N", 4, 2), node("MatMul", ["w", "x"]), weights(3, 4), 24),
+    "W x of a column": ((4, 1), node("Gemm", ["w", "x"], transA=1), weights(4, 3), 12),
+    "x w of a vector": (("N", 3, 4), node("MatMul", ["x", "w"]), weights(4), 12),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_weight_counts_once_for_every_product_on_whichever_side(tmp_path: Path, name: str) -> None:
+    shape, product, weight, count = PRODUCTS[name]
+    graph = load_graph(write(model([product], shape, {"w": weight}), tmp_path))
+    assert node_operations(graph, graph.nodes[0]) == count
+
+
 @pytest.mark.parametrize(
     "options",
     [{"norm": "1"}, {"method": "sdp"}, {"optimize": -1}, {"optimize": 3, "method": "lipschitz"}, {"memory": 0},

@@ -27,7 +27,7 @@ def test_lines_name_the_stages(capsys):
 
 def test_no_bars_without_a_terminal(capsys):
     with open_progress(quiet=False) as progress:
-        assert isinstance(progress, LineProgress)
+        assert isinstance(getattr(progress, "shown", None), LineProgress)
     with open_progress(quiet=True) as progress, progress.stage("Sampling", 1) as advance:
         advance(1)
     assert capsys.readouterr().err == ""

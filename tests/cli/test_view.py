@@ -175,9 +175,11 @@ def test_interrupt_ends_it_and_leaves_nothing(model, tmp_path):
     )  # fmt: skip
     assert process.stdout is not None
     url = process.stdout.readline().strip()
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url)
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", url)
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(url, timeout=10) as answer:
         assert answer.status == 200
+        assert answer.url == url.partition("?")[0]
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=20)
     assert process.returncode == 0

@@ -7,12 +7,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nmcheck.data import read_data
-from nmcheck.data.idx import read_idx
+from nmcheck.data.idx import open_idx
+from nmcheck.data.values import ValueCheck
 from nmcheck.errors import DataError
 
 X = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 Y = np.array([1, 0], dtype=np.uint8)
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+
+
+def read_idx(path):
+    """All of one file."""
+    with open_idx(path, None) as source:
+        check = ValueCheck("d", source.dtype, len(source.shape), (-1e300, 1e300))
+        return source.read(np.arange(source.shape[0]), check)
 
 
 def idx(array, code=0x08):

@@ -95,3 +95,18 @@ def test_dilated_windows_with_auto_pad_are_refused_because_onnxruntime_departs_f
     assert theirs.shape == (1, 1, 7), "onnxruntime pads as for 3 pixels, not 5"
     with pytest.raises(UnsupportedError, match=rf"node '{op}_0' .* dilated windows by auto_pad"):
         Program(graph)
+
+
+@pytest.mark.parametrize(("op", "opset"), [("MaxPool", 11), ("MaxPool", 17), ("AveragePool", 11), ("LpPool", 18)])
+@pytest.mark.parametrize("geometry", [(5, 2, 1, 2), (5, 3, 1, 3), (6, 2, 0, 3), (6, 3, 2, 2)])
+def test_no_window_starts_behind_the_input(op, opset, geometry, tmp_path):
+    """Before operator set 22 ONNX's own inference counts one more, which neither exporters nor onnxruntime do."""
+    size, kernel, pad, stride = geometry
+    attributes = {"kernel_shape": [kernel], "pads": [pad, pad], "strides": [stride], "ceil_mode": 1}
+    made = model([node(op, ["x"], **attributes)], (1, 1, size), opset=opset)
+    x = np.random.default_rng(0).standard_normal((1, 1, size)).astype(np.float32)
+    graph = load_graph(write(made, tmp_path))
+    ours, theirs = Program(graph).output(torch.from_numpy(x)[None])[0].numpy(), in_onnxruntime(made, x)
+    assert theirs is not None
+    assert graph.shapes["y"] == theirs.shape
+    assert relative_difference(ours, theirs) <= 1e-5

@@ -292,6 +292,46 @@ def test_the_same_model_does_not_fall_below_itself(tmp_path, capsys):
     assert code == 0
 
 
+POPULATION = 'about = "population"\n'
+
+
+@pytest.mark.parametrize(
+    ("samples", "policy"),
+    [
+        (20, ACCURACY.format(0.5) + POPULATION),
+        (20, CERTIFIED.format(0.29).replace("0.9", "0.5") + POPULATION),
+        (20, FLIP.format(0.3, 0.3, 2000)),
+        (5, TIGHT.format(0.5).replace("0.1", "0.3")),
+    ],
+    ids=["accuracy", "certified", "flips", "moments"],
+)
+def test_the_same_model_does_not_fall_below_itself_where_chance_has_a_part(tmp_path, capsys, samples, policy):
+    more = ("--samples", str(samples))
+    file = baseline(tmp_path, capsys, policy, *more)
+    code, report = result(tmp_path, Situation("", policy, 0, ""), capsys, "--baseline", str(file), *more)
+    check, against = report["gate"]["checks"]
+    assert check["confidence"] is not None
+    assert check["low"] < check["high"]
+    assert (code, against["verdict"]) == (0, "pass")
+
+
+def test_confidences_are_those_of_both_ends(tmp_path, capsys):
+    policy = "alpha = 0.02\n" + FLIP.format(0.3, 0.3, 2000) + FLIP.format(0.1, 0.3, 50).replace("flip", "by", 1)
+    policy += 'class = "each"\n' + ACCURACY.format(0.5) + POPULATION
+    _, report = result(tmp_path, Situation("", policy, 0, ""), capsys)
+    found = {one["id"]: one["confidence"] for one in report["gate"]["checks"]}
+    # A flip verdict spends alpha on its one end, so both ends hold with 1 - 2 alpha; classes share alpha.
+    assert found == {
+        name: pytest.approx(confidence)
+        for name, confidence in {
+            "flip": 0.96, "by/class-0": 0.98, "by/class-1": 0.98, "right": 0.98
+        }.items()
+    }  # fmt: skip
+    flip = report["gate"]["checks"][0]
+    assert "; 96 % interval, valid at every look:" in flip["reason"]
+    assert any("1 - 2 alpha" in note for note in report["notes"])
+
+
 @pytest.mark.parametrize(
     ("break_it", "code", "says"),
     [

@@ -129,37 +129,16 @@ def test_odd_names_survive(tmp_path):
     assert set(copy.names) == set(drawn_networks.ODD_NAMES)
 
 
-def test_drawing_changes_nothing_but_names_notes_and_large_tensors(sample):
+def test_drawing_changes_nothing_but_names_notes_and_weights(sample):
     drawn, original = onnx.load_from_string(display_copy(sample, []).data), onnx.load(sample)
     for node, was in zip(drawn.graph.node, original.graph.node, strict=True):
         was.name = node.name
+        for attribute in was.attribute if was.op_type == "Constant" else ():
+            attribute.ClearField("ints")
         assert node == was
-    sizes = {tensor.name: tensor.ByteSize() for tensor in drawn.graph.initializer}
-    assert max(sizes.values()) <= 1024
     for tensor in original.graph.initializer:
         kept = next(other for other in drawn.graph.initializer if other.name == tensor.name)
-        assert (kept.dims, kept.data_type) == (tensor.dims, tensor.data_type)
-        assert kept == tensor or tensor.ByteSize() > 1024
-
-
-def test_large_constants_are_left_out_of_a_drawing_wherever_they_stand(tmp_path):
-    big = onnx.numpy_helper.from_array(models.weights(64, 64))
-    branch = helper.make_graph(
-        [helper.make_node("Constant", [], ["inner"], value=big)], "b", [],
-        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)], [big],
-    )  # fmt: skip
-    nodes = [
-        helper.make_node("Constant", [], ["c"], value=big),
-        helper.make_node("Constant", [], ["shape"], value_ints=[1, 2]),
-        helper.make_node("If", ["yes"], ["i"], then_branch=branch, else_branch=branch),
-        helper.make_node("Add", ["x", "c"], ["y"]),
-    ]
-    path = models.write(models.model(nodes, (64, 64)), tmp_path)
-    data = display_copy(path, []).data
-    assert len(data) < 2000
-    graph = onnx.load_from_string(data).graph
-    assert list(graph.node[0].attribute[0].t.dims) == [64, 64]
-    assert graph.node[1].attribute[0] == nodes[1].attribute[0]
+        assert kept == TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
 
 
 def external(tmp_path, megabytes=1):

@@ -45,6 +45,24 @@ def test_alpha(tmp_path: Path, name: str, alpha: float) -> None:
     assert graph.nodes[1].since_version == 24
 
 
+HARD_SWISHES = {
+    "hard sigmoid": lambda six: (float(np.float32(1 / 6)), 0.5, 1.0),
+    "relu6": lambda six: (1 / 6, 0.5, 1.0),
+    "relu6 of a sixth": lambda six: (six, 3 * six, 6 * six),
+    "sixth first": lambda six: (1 / 6, 0.5, 1.0),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("name", HARD_SWISHES)
+def test_the_constants_of_a_hard_swish_are_those_of_the_file(tmp_path: Path, name: str, dtype: type) -> None:
+    f = Formula(dtype)
+    graph = f.graph(SPELLED_OUT[name][1](f), tmp_path)
+    slope, shift, top = HARD_SWISHES[name](float(dtype(1 / 6)))
+    assert graph.nodes[1].attributes == pytest.approx({"slope": slope, "shift": shift, "top": top}, rel=1e-15)
+    assert agrees(graph, 1e-6)
+
+
 @pytest.mark.parametrize("opset", [7, 10])
 def test_clip_with_attributes(tmp_path: Path, opset: int) -> None:
     f = Formula()

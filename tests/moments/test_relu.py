@@ -60,3 +60,13 @@ def test_gradients_are_finite_in_both_tails() -> None:
     relu_mean(mean, torch.ones(4, dtype=torch.float64)).sum().backward()
     assert mean.grad is not None
     torch.testing.assert_close(mean.grad, relu_gate(mean, torch.ones_like(mean)).detach())
+
+
+def test_gradients_are_finite_where_quotients_are_not() -> None:
+    """1e30 stands for a tap in the padding: over a small deviation it is beyond float32."""
+    mean, sd = torch.tensor([1e30, -1e30, 0.3]).requires_grad_(), torch.tensor([1e-9, 0.0, 0.1]).requires_grad_()
+    m = standardized(mean, sd)
+    assert m.tolist() == pytest.approx([40.0, -40.0, 3.0])
+    by_mean, by_sd = torch.autograd.grad(m.sum(), (mean, sd))
+    assert by_mean.tolist() == pytest.approx([0.0, 0.0, 10.0])
+    assert by_sd.tolist() == pytest.approx([0.0, 0.0, -30.0])

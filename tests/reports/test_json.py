@@ -43,7 +43,8 @@ def test_any_file_name_can_be_written():
     odd = replace(report, model=replace(report.model, path="mod\udce9le\u00e9.onnx"))
     text = to_json(odd)
     assert text.isascii()
-    assert json.loads(text)["model"]["path"] == odd.model.path
+    # Half a surrogate pair is no text to strict readers of JSON, so it is there as its escape.
+    assert json.loads(text)["model"]["path"] == "mod\\udce9le\u00e9.onnx"
 
 
 def test_infinity_is_refused():

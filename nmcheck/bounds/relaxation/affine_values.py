@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nmcheck.bounds.relaxation.interval import ROUNDING
 from nmcheck.bounds.relaxation.prepared import Prepared, PreparedAffine
+from nmcheck.bounds.relaxation.rows import rows_of
 from nmcheck.steps import Network
 
 
@@ -120,7 +121,7 @@ class AffineValues:
         shape = self._network.shapes[value]
         seeds = torch.zeros((len(places), math.prod(shape)), dtype=torch.float64)
         seeds[torch.arange(len(places)), places] = 1
-        return self.pulled(value, seeds.reshape(len(places), *shape)).flatten(1)
+        return rows_of(self.pulled(value, seeds.reshape(len(places), *shape)))
 
 
 def writers(steps: Sequence[Prepared]) -> dict[str, int]:

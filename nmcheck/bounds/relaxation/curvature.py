@@ -14,7 +14,10 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from nmcheck.bounds.elementwise import cubic_deviation
 from nmcheck.bounds.sliding_window import number
+from nmcheck.graph import activation_constants as constants
+from nmcheck.graph.activation_constants import gelu_constants, hard_swish_constants
 from nmcheck.graph.ir import Graph, Node
 from nmcheck.steps import Bound
 
@@ -30,14 +33,14 @@ ASINH = 0.384901
 """2 / (3 sqrt 3)."""
 GELU = 0.797885
 """2 phi(0)."""
-TANH_GELU = 0.7986
-"""The tanh approximation, its constants rounded to float16 included."""
+TANH_GELU = 0.797900
+"""The tanh approximation, with a cubic coefficient up to ``elementwise.LARGEST_DEVIATION`` from GELU's."""
 SWISH = 0.5
 """At zero, for a = 1; x sigmoid(a x) has a times that."""
 MISH = 0.644205
 """0.6442047 at x = -0.0881."""
-HARD_SWISH = 1.0 / 3.0 * (1 + 2.0**-10)
-"""Its 1/6 may be rounded to float16 where it is spelled out."""
+_ROUNDED = 1 + 1e-12
+"""Above the rounding of the arithmetic that makes a bound of a node's own numbers."""
 
 Curvature = Callable[[Graph, Node, Tensor, Tensor], Bound]
 """From a node and the intervals of its input to a bound of |f''| on them."""
@@ -48,7 +51,17 @@ def _constant(bound: float) -> Curvature:
 
 
 def _gelu(_graph: Graph, node: Node, _low: Tensor, _high: Tensor) -> Bound:
-    return TANH_GELU if node.attributes.get("approximate", "none") == "tanh" else GELU
+    """Both forms are f(t x) / t of GELU's own f, t being how much steeper their argument is (``cubic_deviation``)."""
+    found = gelu_constants(node)
+    if found.approximate == "none":
+        return GELU * abs(found.linear / constants.GELU.linear) * _ROUNDED
+    cubic_deviation(found)
+    return TANH_GELU * abs(found.linear / constants.TANH_GELU.linear) * _ROUNDED
+
+
+def _hard_swish(_graph: Graph, node: Node, _low: Tensor, _high: Tensor) -> Bound:
+    # x clip(a x + b, 0, h) is a x^2 + b x between its kinks.
+    return 2 * abs(hard_swish_constants(node).slope) * _ROUNDED
 
 
 def _swish(_graph: Graph, node: Node, _low: Tensor, _high: Tensor) -> Bound:
@@ -93,7 +106,7 @@ CURVATURE: Mapping[str, Curvature] = {
     "Sin": _constant(1.0),
     "Cos": _constant(1.0),
     "Softsign": _constant(2.0),
-    "HardSwish": _constant(HARD_SWISH),
+    "HardSwish": _hard_swish,
     "Mish": _constant(MISH),
     "Gelu": _gelu,
     "Swish": _swish,

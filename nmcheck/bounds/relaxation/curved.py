@@ -37,6 +37,7 @@ from nmcheck.bounds.relaxation.parabola import Compared, parabola
 from nmcheck.bounds.relaxation.prepared import Prepared, PreparedElementwise, PreparedMaximum
 from nmcheck.bounds.relaxation.quadratics import Applied, Quadratics
 from nmcheck.bounds.relaxation.relaxation import Descent, Relaxation, Relaxed
+from nmcheck.bounds.relaxation.rows import rows_of
 from nmcheck.bounds.relaxation.selection import SelectedPlanes, Selection
 from nmcheck.bounds.relaxation.substitution import ElementwiseSubstitution, Owner, Substitution, total
 
@@ -138,7 +139,7 @@ class CurvedLayer:
     def _bent(self, relaxed: Relaxed, behind: Descent, before: Descent, owner: Owner) -> Bent:
         """Parabolas, from what the layer is read with and what the linear planes make of that."""
         interval = relaxed.intervals[self._before]
-        B = behind.coefficients[self._after].flatten(1)
+        B = rows_of(behind.coefficients[self._after])
         units = B.shape[1]
         taps = self._compared(interval, units)
         spec, unit = ((B < 0) & taps.contested.reshape(-1, units)[owner]).nonzero(as_tuple=True)
@@ -165,7 +166,7 @@ class CurvedLayer:
         terms = height.abs() + (slopes * middle.abs()).sum(dim=0) + flat.abs()
         size = before.size.index_add(0, spec, weight * terms)
         elements = interval.centre[0].numel()
-        coefficients = before.coefficients[self._before].flatten(1).clone()
+        coefficients = rows_of(before.coefficients[self._before]).clone(memory_format=torch.contiguous_format)
         counts = torch.zeros_like(coefficients)
         for tap in range(len(slopes)):
             chosen = variable[tap]
@@ -174,7 +175,7 @@ class CurvedLayer:
             coefficients.view(-1).index_add_(0, where, moved)
             counts.view(-1).index_add_(0, where, torch.ones_like(moved))
         # Of the linear part of a square, and of the square of what a value compared is off by.
-        squares = (counts * interval.size.flatten(1).square()[owner]).sum(dim=1)
+        squares = (counts * rows_of(interval.size).square()[owner]).sum(dim=1)
         size = size + 4 * c * squares
         shape = (len(coefficients), *self._relaxation.network.shapes[self._before])
         return Bent(Descent({self._before: coefficients.reshape(shape)}, constant, size), counts, c)
@@ -182,7 +183,7 @@ class CurvedLayer:
     def _by_gram(self, relaxed: Relaxed, bent: Bent, owner: Owner) -> Applied:
         """By the matrix W W'."""
         value, pushed, square = self._in_gram(relaxed, bent.reached, owner)
-        a = bent.reached.coefficients[self._before].flatten(1)
+        a = rows_of(bent.reached.coefficients[self._before])
         masked = bent.counts * pushed
         turned = (masked @ self._relaxation.affine.gram(self._before) * masked).sum(dim=1)
         back = (turned + ROUNDING * (masked.abs() @ self._row_sums).square()).clamp(min=0).sqrt()
@@ -191,7 +192,7 @@ class CurvedLayer:
     def _in_gram(self, relaxed: Relaxed, reached: Descent, owner: Owner) -> tuple[Tensor, Tensor, Tensor]:
         """With g = W'a for the coefficients a of the values compared: the value at the image, W g, and |g|^2."""
         interval = relaxed.intervals[self._before]
-        a = reached.coefficients[self._before].flatten(1)
+        a = rows_of(reached.coefficients[self._before])
         size = reached.size + total(a.abs(), interval.size, owner)
         pushed = a @ self._relaxation.affine.gram(self._before)
         square = (a * pushed).sum(dim=1) + ROUNDING * (a.abs() @ self._row_sums).square()
@@ -203,9 +204,9 @@ class CurvedLayer:
         relaxation, shapes = self._relaxation, self._relaxation.network.shapes
         linear = relaxation.at_input(relaxed, relaxation.continued(relaxed, bent.reached, owner, 0), owner)
         g = linear.slope
-        pushed = relaxation.affine.pushed(self._before, g.reshape(-1, *shapes[relaxation.network.input])).flatten(1)
+        pushed = rows_of(relaxation.affine.pushed(self._before, g.reshape(-1, *shapes[relaxation.network.input])))
         masked = bent.counts * pushed
-        back = relaxation.affine.pulled(self._before, masked.reshape(-1, *shapes[self._before])).flatten(1)
+        back = rows_of(relaxation.affine.pulled(self._before, masked.reshape(-1, *shapes[self._before])))
         return Applied(
             value=linear.value,
             square=g.square().sum(dim=1) * (1 + ROUNDING),

@@ -86,11 +86,12 @@ def _sum(costs: dict[str, int], names: Iterable[str]) -> int:
 def node_operations(graph: Graph, node: Node) -> int:
     """Multiplications of the node's transpose: a weight is used once for every position it stands at."""
     output = graph.shapes[node.outputs[0]]
-    if node.op in _WEIGHTED and node.inputs[1] in graph.constants:
-        weight = graph.constants[node.inputs[1]]
+    if node.op in _WEIGHTED and any(name in graph.constants for name in node.inputs[:2]):
         if node.op == "Conv":
-            return weight.size * math.prod(output[2:])
+            return graph.constants[node.inputs[1]].size * math.prod(output[2:])
         if node.op == "ConvTranspose":
-            return weight.size * math.prod(graph.shapes[node.inputs[0]][2:])
-        return weight.size * math.prod(output[:-1])
+            return graph.constants[node.inputs[1]].size * math.prod(graph.shapes[node.inputs[0]][2:])
+        left = node.inputs[0]
+        shape = graph.constants[left].shape if left in graph.constants else graph.shapes[left]
+        return math.prod(output) * shape[0 if node.attributes.get("transA", 0) else -1]
     return 0 if node.op in _AFFINE_FREE else 4 * math.prod(output)

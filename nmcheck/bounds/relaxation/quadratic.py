@@ -32,6 +32,7 @@ from torch import Tensor
 from nmcheck.bounds.relaxation.interval import ROUNDING
 from nmcheck.bounds.relaxation.prepared import PreparedElementwise
 from nmcheck.bounds.relaxation.relaxation import Relaxation, Relaxed
+from nmcheck.bounds.relaxation.rows import rows_of
 from nmcheck.bounds.relaxation.substitution import Owner
 
 MOST_UNITS = 512
@@ -84,9 +85,9 @@ class QuadraticLayer:
         passed = self._relaxation.descended(relaxed, self._relaxation.network.output, seeds, owner, self._position + 1)
         interval = relaxed.intervals[self._before]
         low, high, centre, magnitude = (
-            part.flatten(1)[owner] for part in (interval.low, interval.high, interval.centre, interval.size)
+            rows_of(part)[owner] for part in (interval.low, interval.high, interval.centre, interval.size)
         )
-        slopes = passed.coefficients[self._after].flatten(1)
+        slopes = rows_of(passed.coefficients[self._after])
         size = passed.size + (slopes.abs() * magnitude).sum(dim=1)
         constant = passed.constant - ROUNDING * size
         epsilon = relaxed.region.epsilon[owner]

@@ -14,6 +14,7 @@ from nmcheck.bounds.relaxation.optimization import SlopeOptimizer
 from nmcheck.bounds.relaxation.quadratic import QuadraticLayer
 from nmcheck.bounds.relaxation.region import Region
 from nmcheck.bounds.relaxation.relaxation import Relaxation, Relaxed
+from nmcheck.bounds.relaxation.rows import rows_of
 from nmcheck.bounds.relaxation.search import Search, search_radii
 from nmcheck.decision import predicted_class, takes_over
 
@@ -96,7 +97,7 @@ class RelaxedRadii:
             return self.reach(images, epsilon, chosen)
 
         least = known.amin(dim=1)
-        size = torch.linalg.vector_norm(images.inputs.flatten(1), ord=images.norm, dim=1).clamp(min=1)
+        size = torch.linalg.vector_norm(rows_of(images.inputs), ord=images.norm, dim=1).clamp(min=1)
         first = torch.where((least > 0) & torch.isfinite(least), _FIRST * least, _ABSENT * size)
         limit = torch.full_like(least, torch.inf) if upper is None else _BEYOND * upper
         return search_radii(test, known, first, limit, search or Search())

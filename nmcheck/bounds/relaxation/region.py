@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nmcheck.bounds.relaxation.rows import rows_of
+
 _MULTIPLIERS = 24
 """Bisection steps for the multiplier of an L2 ball that a box cuts off."""
 _RADII = 40
@@ -67,7 +69,7 @@ class Region:
         if self.box is None:
             dual = torch.linalg.vector_norm(slope, ord=2 if self.norm == 2 else 1, dim=1)
             return epsilon * dual * _WIDENED
-        centre = self.centre.flatten(1)[owner]
+        centre = rows_of(self.centre)[owner]
         below, above = self.box[0] - centre, self.box[1] - centre
         if self.norm != 2:
             reach = epsilon.unsqueeze(1)

@@ -26,6 +26,7 @@ from nmcheck.bounds.relaxation.preparation import prepare
 from nmcheck.bounds.relaxation.prepared import Prepared
 from nmcheck.bounds.relaxation.reach import Reach
 from nmcheck.bounds.relaxation.region import Region
+from nmcheck.bounds.relaxation.rows import rows_of
 from nmcheck.bounds.relaxation.substitution import Owner, Substitution, total
 from nmcheck.bounds.relaxation.tightening import portions, tightened
 from nmcheck.execute.program import Program
@@ -229,7 +230,7 @@ class Relaxation:
         """What a descent down to the input has found."""
         region, constant = relaxed.region, reached.constant
         slope = reached.coefficients.get(self.network.input)
-        slope = constant.new_zeros((len(constant), region.centre[0].numel())) if slope is None else slope.flatten(1)
+        slope = constant.new_zeros((len(constant), region.centre[0].numel())) if slope is None else rows_of(slope)
         size = reached.size + self._total_size(slope, relaxed.intervals[self.network.input], owner)
         at_centre = constant + total(slope, region.centre, owner)
         return LinearBounds(at_centre - ROUNDING * size, slope, owner)
@@ -276,7 +277,7 @@ class Relaxation:
         """
         for name, mask in zip(step.inputs, step.wanted([found.intervals[name] for name in step.inputs]), strict=True):
             if mask is not None and not self._is_exact(name, found.region):
-                todo = mask.flatten(1) & ~done.get(name, torch.zeros_like(mask).flatten(1))
+                todo = rows_of(mask) & ~done.get(name, rows_of(torch.zeros_like(mask)))
                 done[name] = todo | done.get(name, todo)
                 least = functools.partial(lowest, found, name)
                 interval = tightened(found.intervals[name], todo, least, self.rows(name), probe=probe)

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nmcheck.bounds.relaxation.rows import rows_of
 from nmcheck.bounds.relaxation.substitution import (
     EachItsOwn,
     Mixable,
@@ -114,7 +115,7 @@ class SelectedPlanes:
 
     def __call__(self, coefficients: tuple[Tensor, ...], owner: Owner) -> Substituted:
         """Take the lower plane where the coefficient is positive, else the upper."""
-        A = coefficients[0].flatten(1)
+        A = rows_of(coefficients[0])
         size = A.abs()
         constant = total(A, (self.lower_constant + self.upper_constant) / 2, owner)
         constant = constant - total(size, (self.upper_constant - self.lower_constant) / 2, owner)
@@ -129,12 +130,12 @@ class SelectedPlanes:
 
     def _slopes(self, table: Tensor) -> Tensor:
         """Each input element's slope, (images, inputs)."""
-        return self.selection.spread(table.flatten(2))
+        return self.selection.spread(torch.stack([rows_of(tap) for tap in table]))
 
     def _often(self, A: Tensor, middle: Tensor, half: Tensor, owner: Owner) -> Tensor:
         size = A.abs()
         parts = [
-            A * owned(mean.flatten(1), owner) - size * owned(difference.flatten(1), owner)
+            A * owned(rows_of(mean), owner) - size * owned(rows_of(difference), owner)
             for mean, difference in zip(middle, half, strict=True)
         ]
         return self.selection.spread(torch.stack(parts))

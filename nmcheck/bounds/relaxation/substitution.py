@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nmcheck.bounds.relaxation.lines import Lines
+from nmcheck.bounds.relaxation.rows import rows_of
 
 Owner = Int[Tensor, " specs"]
 
@@ -81,8 +82,8 @@ def owned(table: Float[Tensor, "images *value"], owner: Owner) -> Float[Tensor, 
 
 def total(coefficients: Float[Tensor, "specs *value"], table: Tensor, owner: Owner) -> Float[Tensor, " specs"]:
     """Sum over the value's elements of coefficient times the image's entry of ``table``."""
-    rows = owned(table, owner).flatten(1)
-    flat = coefficients.flatten(1)
+    rows = rows_of(owned(table, owner))
+    flat = rows_of(coefficients)
     return flat @ rows[0] if len(rows) == 1 else (flat * rows).sum(dim=1)
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nmcheck.bounds.relaxation.interval import Interval
+from nmcheck.bounds.relaxation.rows import rows_of
 from nmcheck.bounds.relaxation.substitution import Owner
 
 Least = Callable[[Float[Tensor, "specs elements"], Owner], Float[Tensor, " specs"]]
@@ -73,7 +74,7 @@ def portions(owner: Owner, rows: int) -> Iterator[slice]:
 
 
 def _intersected(old: Interval, images: Int[Tensor, " chosen"], places: Tensor, least: Least) -> Interval:
-    low, high = old.low.flatten(1).clone(), old.high.flatten(1).clone()
+    low, high = rows_of(old.low).clone(), rows_of(old.high).clone()
     seeds = torch.zeros((2, len(images), low.shape[1]), dtype=low.dtype)
     seeds[0, torch.arange(len(images)), places] = 1
     seeds[1, torch.arange(len(images)), places] = -1
@@ -84,7 +85,7 @@ def _intersected(old: Interval, images: Int[Tensor, " chosen"], places: Tensor, 
 
 
 def _width(interval: Interval, images: Tensor, places: Tensor) -> Tensor:
-    return (interval.high - interval.low).flatten(1)[images, places]
+    return rows_of(interval.high - interval.low)[images, places]
 
 
 def _chosen(mask: Bool[Tensor, "images elements"], count: int) -> Iterator[tuple[Tensor, Tensor]]:

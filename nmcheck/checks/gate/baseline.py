@@ -1,12 +1,12 @@
 """A report of an earlier run as the mark not to fall below.
 
 The report may be a gate's or an analysis's: what the checks measure is taken from its sections, so that it need not
-have had the same policy. It is refused where a comparison would be between different things.
+have had the same policy. It is refused where a comparison would be between different things. Where a check has a
+confidence interval, so has the baseline, of the same confidence, and its worst end is the mark.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from nmcheck.checks.gate.baseline_values import check_baseline
 from nmcheck.checks.gate.claims import number
+from nmcheck.checks.gate.student import student_interval
 from nmcheck.errors import UsageError
 from nmcheck.moments.confidence_sequence import anytime_interval
+from nmcheck.moments.flips import clopper_pearson
+from nmcheck.outside_text import brief
 from nmcheck.results import GateBaseline, GateCheck, Report, certified_radius
+from nmcheck.results.document import DocumentError, read_document
 from nmcheck.results.gate import Verdict
 
 RELATIVE = ("radius", "moment-tightness")
@@ -52,16 +57,20 @@ def read_baseline(path: Path, max_drop: float) -> Baseline:
         UsageError: it is no report of a version that nmcheck knows.
     """
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = read_document(path)
     except OSError as error:
         raise UsageError(f"{path}: the baseline cannot be read ({error.strerror}); name a JSON report.") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: the baseline is not JSON ({error}); write one with nmcheck gate --json.") from error
+    except DocumentError as error:
+        raise _unusable(path, error) from error
     named = isinstance(report, dict) and isinstance(report.get("model"), dict) and isinstance(report.get("data"), dict)
     if not named or report.get("schema_version") != 1 or "fingerprint" not in report["model"]:
         raise UsageError(
             f"{path}: the baseline is no nmcheck report of schema_version 1; write one with nmcheck gate --json."
         )
+    try:
+        check_baseline(report)
+    except DocumentError as error:
+        raise _unusable(path, error) from error
     return Baseline(path, report, max_drop)
 
 
@@ -87,7 +96,7 @@ def compare(baseline: Baseline, checks: Sequence[GateCheck]) -> tuple[GateCheck,
     """
     try:
         return tuple(_compared(baseline, check) for check in checks if check.measured is not None)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise _refusal(baseline, f"is not whole ({type(error).__name__}: {error})") from error
 
 
@@ -110,7 +119,10 @@ def _compared(baseline: Baseline, check: GateCheck) -> GateCheck:
     assert check.measured is not None
     slack = 1e-12 * max(1.0, abs(allowed))
     verdict: Verdict = "inconclusive"
-    if kept is not None and (kept >= allowed - slack if check.sense == "min" else kept <= allowed + slack):
+    end = "the intervals overlap"
+    if check.kind == "moment-tightness" and check.confidence is None:
+        end = (check.high_reason or "it has no interval").rstrip(".")
+    elif kept is not None and (kept >= allowed - slack if check.sense == "min" else kept <= allowed + slack):
         verdict = "pass"
     elif best is not None and (best < allowed if check.sense == "min" else best > allowed):
         verdict = "fail"
@@ -119,7 +131,7 @@ def _compared(baseline: Baseline, check: GateCheck) -> GateCheck:
     now = number(check.kind, check.measured)
     if check.confidence is not None and check.low is not None and check.high is not None:
         now = f"{now} ({number(check.kind, check.low)} to {number(check.kind, check.high)})"
-    end = "" if verdict != "inconclusive" else "; the intervals overlap"
+    end = "" if verdict != "inconclusive" else f"; {end}"
     return replace(
         check,
         id=f"baseline/{check.id}",
@@ -147,15 +159,16 @@ def _interval(baseline: Baseline, check: GateCheck) -> tuple[float, float]:
                 found.get(key),
                 list(mine) if isinstance(mine, tuple) else mine,
             )
-    if check.kind == "accuracy":
-        value = _accuracy(baseline, check)
-        return value, value
     if check.kind == "flip":
         return _flips(baseline, check)
     if check.kind == "moment-tightness":
         return _moments(baseline, check)
-    value = _from_samples(baseline, check)
-    return value, value
+    value = _accuracy(baseline, check) if check.kind == "accuracy" else _from_samples(baseline, check)
+    if check.confidence is None:
+        return value, value
+    # A share in the population; the images are the same, so there were as many.
+    population = clopper_pearson(round(value * check.images), check.images, check.confidence)
+    return population.low, population.high
 
 
 def _accuracy(baseline: Baseline, check: GateCheck) -> float:
@@ -173,7 +186,7 @@ def _gate_value(baseline: Baseline, check: GateCheck) -> float | None:
 
 
 def _flips(baseline: Baseline, check: GateCheck) -> tuple[float, float]:
-    """The pooled rate of the classes asked about, with the interval of all (or the one) of them."""
+    """The interval of the rate of the classes asked about, pooled; valid whenever the baseline's sampling stopped."""
     entries = baseline.report.get("flips") or []
     entry = next((one for one in entries if one.get("sigma_pixel") == check.sigma), None)
     if entry is None:
@@ -183,21 +196,28 @@ def _flips(baseline: Baseline, check: GateCheck) -> tuple[float, float]:
     if not trials:
         raise _refusal(baseline, f"has no flips of class {check.class_}")
     flips = sum(round(one["sampled"] * one["trials"]) for one in rows)
-    alpha = 1.0 - (check.confidence or 0.99)
-    found = anytime_interval(flips, trials, alpha)
+    assert check.confidence is not None
+    found = anytime_interval(flips, trials, 1.0 - check.confidence)
     return found.low, found.high
 
 
 def _moments(baseline: Baseline, check: GateCheck) -> tuple[float, float]:
+    """Student's interval of the baseline's E_r over its images, the check's; a point if the check has none."""
     entries = baseline.report.get("moments") or []
     key = "mean_er" if check.statistic == "mean" else "var_er"
+    what = f"{key} of engine {check.method} at sigma {check.sigma:g}"
     for one in entries:
         if one.get("sigma_pixel") == check.sigma and one.get("engine") == check.method:
-            rows = [one["overall"], *one["per_class"]]
-            source = rows[0] if check.class_ is None else rows[1 + check.class_]
-            if source.get(key) is not None:
-                return float(source[key]), float(source[key])
-    raise _refusal(baseline, f"has no {key} of engine {check.method} at sigma {check.sigma:g}")
+            source = one["overall"] if check.class_ is None else one["per_class"][check.class_]
+            value, error = source.get(key), source.get(f"{key}_se")
+            if value is None:
+                break
+            if check.confidence is None:
+                return float(value), float(value)
+            if error is None:
+                raise _refusal(baseline, f"has no standard error of {what}, so there is no interval to compare with")
+            return student_interval(float(value), float(error), check.images, check.confidence)
+    raise _refusal(baseline, f"has no {what}")
 
 
 def _from_samples(baseline: Baseline, check: GateCheck) -> float:
@@ -243,6 +263,10 @@ def _refusal(baseline: Baseline, why: str) -> UsageError:
     return UsageError(f"{baseline.path}: the baseline {why}; measure a baseline with the same data and policy.")
 
 
+def _unusable(path: Path, error: DocumentError) -> UsageError:
+    return UsageError(f"{path}: the baseline cannot be used: {error}; write one with nmcheck gate --json.")
+
+
 def _short(value: object) -> str:
-    text = str(value)
+    text = value if isinstance(value, str) else brief(value)
     return f"{text[:16]}..." if len(text) > 40 else text

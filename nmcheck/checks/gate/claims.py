@@ -35,3 +35,8 @@ def threshold(demand: Demand) -> str:
 def number(kind: str, value: float) -> str:
     """A value of a kind of check: shares of images in percent, the others to four digits."""
     return f"{100 * value:.4g} %" if kind.endswith("accuracy") else f"{value:.4g}"
+
+
+def level(confidence: float) -> str:
+    """A confidence in percent, never rounded to certainty: 1 less 1e-9 is 99.9999999 %."""
+    return f"{100 * confidence:.12g} %"

@@ -12,55 +12,18 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from nmcheck.checks.case import Case
+from nmcheck.checks.gate.question import Question, looks
 from nmcheck.checks.moments import infinite_outputs
 from nmcheck.checks.sampling import SampledNetwork
 from nmcheck.checks.seeds import Purpose, noise_seed
 from nmcheck.decision import predicted_class
-from nmcheck.moments.confidence_sequence import RateInterval, anytime_interval
+from nmcheck.moments.confidence_sequence import anytime_interval
 from nmcheck.results import ClassFlips, ConfusionRow, ImageFlips, SampledFlips
 
-FIRST_LOOK = 8
-"""Rounds before the first look."""
-GROWTH = 1.25
-"""By how much each look's rounds exceed the one's before: fixed in advance, whatever the samples say."""
 _BATCH_INPUTS = 512
 _BATCH_VALUES = 2**24
 SHOWN_ALPHA = 0.05
 """Of the intervals by class and image that the report shows and no check rests on."""
-
-
-@dataclass
-class Question:
-    """Whether the flip rate of some images is above a threshold.
-
-    Attributes:
-        rows: the images.
-        threshold: the rate asked about.
-        alpha: probability of a wrong answer.
-        budget: rounds after which it stays open.
-        interval: the last look's interval, cut down to what earlier ones left; None before the first look.
-        answer: ``pass`` if the rate is at most the threshold, ``fail`` if it is above, None while open.
-    """
-
-    rows: Int64[np.ndarray, " rows"]
-    threshold: float
-    alpha: float
-    budget: int
-    interval: RateInterval | None = None
-    answer: str | None = None
-
-    def look(self, flips: int, trials: int) -> None:
-        """Take another look. The intervals of all looks hold the rate at once, so what they share does too."""
-        now = anytime_interval(flips, trials, self.alpha)
-        if self.interval is not None:
-            low, high = max(now.low, self.interval.low), min(now.high, self.interval.high)
-            if low <= high:
-                now = RateInterval(now.rate, low, high, now.confidence, now.n)
-        self.interval = now
-        if now.high <= self.threshold:
-            self.answer = "pass"
-        elif now.low > self.threshold:
-            self.answer = "fail"
 
 
 @dataclass(frozen=True)
@@ -78,14 +41,6 @@ class FlipRun:
     winners: Int64[np.ndarray, "images classes"]
 
 
-def looks(budget: int) -> list[int]:
-    """Rounds at which a look is taken: growing by a quarter, the last at the budget."""
-    found = [min(FIRST_LOOK, budget)]
-    while found[-1] < budget:
-        found.append(min(budget, int(np.ceil(GROWTH * found[-1]))))
-    return found
-
-
 def run_flips(
     case: Case,
     network: SampledNetwork,
@@ -97,7 +52,8 @@ def run_flips(
 ) -> FlipRun:
     """Draw noise in rounds of one sample an image until every question has its answer or spent its budget.
 
-    Each image has a stream of noise of its own, so that neither other images nor the looks change what it meets.
+    Each image has a stream of noise of its own: which images are evaluated together and when looks are taken change
+    nothing about what it meets, and of its logits no more than the last bits.
 
     Raises:
         ModelError: noise drives the network to infinite outputs.
@@ -110,14 +66,13 @@ def run_flips(
     winners = np.zeros((len(streams), case.single.classes), dtype=np.int64)
     predicted = case.predicted.cpu().numpy()
     done = 0
-    for rounds in looks(max(question.budget for question in questions)):
-        for row, stream in enumerate(streams):
-            winners[row] += _winners(case, network, sigma, row, stream=stream, draws=rounds - done)
+    for rounds in looks(question.budget for question in questions):
+        winners += _winners(case, network, sigma, streams, rounds - done)
         done = rounds
         flips = winners.sum(axis=1) - winners[np.arange(len(winners)), predicted]
         # A question with a smaller budget stays open once that is spent.
         for question in questions:
-            if question.answer is None and (question.budget >= rounds or question.interval is None):
+            if question.answer is None and question.budget >= rounds:
                 question.look(int(flips[question.rows].sum()), rounds * len(question.rows))
         advance(1)
         if all(question.answer is not None or question.budget <= rounds for question in questions):
@@ -126,16 +81,23 @@ def run_flips(
 
 
 def _winners(
-    case: Case, network: SampledNetwork, sigma: float, row: int, *, stream: np.random.Generator, draws: int
-) -> Int64[np.ndarray, " classes"]:
-    image = case.images[row].flatten()
-    counts = np.zeros(case.single.classes, dtype=np.int64)
-    batch = max(1, min(_BATCH_INPUTS, _BATCH_VALUES // len(image)))
-    for start in range(0, draws, batch):
-        logits = network.evaluate(image + noise(case, sigma, stream, min(batch, draws - start)))
+    case: Case, network: SampledNetwork, sigma: float, streams: Sequence[np.random.Generator], draws: int
+) -> Int64[np.ndarray, "images classes"]:
+    """How often each class wins in the next draws of every image; few draws of many images are evaluated together."""
+    images = case.images.flatten(1)
+    counts = np.zeros((len(streams), case.single.classes), dtype=np.int64)
+    of_draw = np.repeat(np.arange(len(streams)), draws)
+    batch = max(1, min(_BATCH_INPUTS, _BATCH_VALUES // images.shape[1]))
+    for start in range(0, len(of_draw), batch):
+        rows = of_draw[start : start + batch]
+        parts = [
+            noise(case, sigma, streams[row], int(of_row))
+            for row, of_row in zip(*np.unique(rows, return_counts=True), strict=True)
+        ]
+        logits = network.evaluate(images[torch.from_numpy(rows).to(images.device)] + torch.cat(parts))
         if not bool(logits.isfinite().all()):
             raise infinite_outputs(case, sigma)
-        counts += np.bincount(predicted_class(logits).cpu().numpy(), minlength=len(counts))
+        np.add.at(counts, (rows, predicted_class(logits).cpu().numpy()), 1)
     return counts
 
 

@@ -11,16 +11,16 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.stats
 
 from nmcheck.checks.case import Case
-from nmcheck.checks.gate.claims import NORMS, number, threshold
+from nmcheck.checks.gate.claims import NORMS, level, number, threshold
 from nmcheck.checks.gate.draft import Draft, Ends
 from nmcheck.checks.gate.evidence import Bracket
-from nmcheck.checks.gate.flip_run import Question
+from nmcheck.checks.gate.question import Question
+from nmcheck.checks.gate.student import student_interval
 from nmcheck.counting import counted
 from nmcheck.moments.flips import clopper_pearson
-from nmcheck.results import UNREACHABLE, GateCheck, GateExample, MomentEntry
+from nmcheck.results import UNREACHABLE, ClassMoments, GateCheck, GateExample, MomentEntry, OverallMoments
 from nmcheck.results.gate import Verdict
 
 MOST_EXAMPLES = 10
@@ -142,7 +142,10 @@ def judge_radius(case: Case, draft: Draft, found: Bracket) -> GateCheck:
 
 
 def judge_flips(draft: Draft, question: Question | None, execution: str) -> GateCheck:
-    """Probability that noise changes the predicted class, averaged over the images."""
+    """Probability that noise changes the predicted class, averaged over the images.
+
+    Each verdict spends the draft's alpha, as only one of them can be wrong, so the interval has 1 - 2 alpha.
+    """
     if question is None or question.interval is None:
         return _empty(draft, execution)
     found = question.interval
@@ -150,7 +153,7 @@ def judge_flips(draft: Draft, question: Question | None, execution: str) -> Gate
     verdict: Verdict = "inconclusive" if question.answer is None else "pass" if question.answer == "pass" else "fail"
     flips = round(found.rate * found.n)
     seen = f"{counted(flips, 'flip')} in {counted(found.n, 'noise sample')}; "
-    seen += f"{100 * found.confidence:g} % interval, valid at every look: "
+    seen += f"{level(found.confidence)} interval, valid at every look: "
     seen += f"{number('flip', found.low)} to {number('flip', found.high)}"
     end = "" if verdict != "inconclusive" else f", which holds {threshold(draft.demand)}; the budget is spent, raise it"
     return draft.record(ends, verdict, f"{seen}{end}.", method=execution, trials=found.n)
@@ -174,19 +177,21 @@ def judge_moments(draft: Draft, entries: Sequence[MomentEntry], missing: str | N
     if error is None:
         ends = Ends(value, None, None, low_reason=why_not, high_reason=why_not)
         return draft.record(ends, "inconclusive", f"E_r is {value:.4g}; {_bare(str(why_not))}.", method=demand.engine)
-    reach = float(scipy.stats.t.ppf(1.0 - 0.5 * draft.alpha, len(draft.rows) - 1)) * error
-    ends = Ends(value, max(0.0, value - reach), value + reach, confidence=1.0 - draft.alpha)
-    verdict: Verdict = "inconclusive"
-    if value + reach <= demand.threshold:
-        verdict = "pass"
-    elif value - reach > demand.threshold:
-        verdict = "fail"
+    confidence = 1.0 - draft.alpha
+    low, high = student_interval(value, error, _averaged(source, len(draft.rows)), confidence)
+    ends = Ends(value, low, high, confidence=confidence)
+    verdict: Verdict = "pass" if high <= demand.threshold else "fail" if low > demand.threshold else "inconclusive"
     floor = entry.reference.floor.mean_er if mean else entry.reference.floor.var_er
     reason = (
         f"E_r is {value:.4g} with standard error {error:.2g} over {counted(len(draft.rows), 'image')}"
         f"{'' if floor is None else f', noise floor {floor:.2g}'}{_interval(ends)}."
     )
     return draft.record(ends, verdict, reason, method=demand.engine, trials=trials)
+
+
+def _averaged(source: ClassMoments | OverallMoments, images: int) -> int:
+    """Images that an average is over; of one logit, those in which noise moves it."""
+    return images - source.unmoved if isinstance(source, ClassMoments) else images
 
 
 def _counts(case: Case, draft: Draft, found: Bracket) -> tuple[int, int, int]:
@@ -219,7 +224,7 @@ def _share(draft: Draft, kept: int, left: int) -> tuple[Ends, Verdict]:
 def _interval(ends: Ends) -> str:
     if ends.confidence is None:
         return ""
-    return f"; {100 * ends.confidence:g} % interval {ends.low or 0.0:.4g} to {ends.high or 0.0:.4g}"
+    return f"; {level(ends.confidence)} interval {ends.low or 0.0:.4g} to {ends.high or 0.0:.4g}"
 
 
 def _broken(found: Bracket, correct: int, left: int, size: str) -> str:
@@ -257,6 +262,10 @@ def _examples(case: Case, draft: Draft, found: Bracket, limit: float | None = No
             )
         )
     return tuple(chosen)
+
+
+EXAMPLE_FILES = ("adversarial-*.npy",)
+"""Patterns of the names of files with examples."""
 
 
 def example_file(found: Bracket, index: int) -> str:

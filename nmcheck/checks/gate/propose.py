@@ -10,17 +10,20 @@ import numpy as np
 
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.consistency import check_consistency
+from nmcheck.checks.gate.claims import level
 from nmcheck.checks.gate.evidence import Lowers
-from nmcheck.checks.gate.flip_run import Question, run_flips
+from nmcheck.checks.gate.flip_run import run_flips
 from nmcheck.checks.gate.methods import CERTIFIERS
 from nmcheck.checks.gate.moments_section import MeasuredMoments, measure_moments
 from nmcheck.checks.gate.one_thread import one_thread
+from nmcheck.checks.gate.question import Question
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.plan import plan_moments
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.sampling import SampledNetwork, sampled_network
 from nmcheck.counting import counted
 from nmcheck.execute.session import ReferenceSession
+from nmcheck.outside_text import message
 
 SIGMA = 0.1
 ALPHA = 0.01
@@ -74,6 +77,7 @@ def _propose(options: AnalyzeOptions, progress: Progress) -> Proposal:
 
 def _head(case: Case, options: AnalyzeOptions) -> str:
     scale = "" if options.scale is None else f'scale = "{options.scale}"\n'
+    notes = "".join(f"# Warning: {_comment(note)}\n" for note in case.dataset.notes)
     return f"""\
 # A policy for nmcheck gate, written from what {_comment(case.graph.model.path)} does now.
 #
@@ -82,7 +86,7 @@ def _head(case: Case, options: AnalyzeOptions) -> str:
 # Units: noise (sigma) and changes (epsilon, radius) are in pixels of 0 to 1.
 # Measured on: {_comment(case.dataset.name)}, {_of_all(case)}, seed {options.seed}
 # (sha256 of these {case.sha256[:16]}).
-
+{notes}
 samples = {len(case.positions)}    # images, each class in proportion to its size; --samples goes first
 seed = {options.seed}         # of their choice and of all noise; --seed goes first
 alpha = {ALPHA}     # a check that rests on chance decides wrongly with at most this probability
@@ -109,15 +113,14 @@ min = {least:g}                # measured: {right} of {counted(total, "image")}
 
 
 def _flips(case: Case, options: AnalyzeOptions, network: SampledNetwork, progress: Progress) -> str:
-    # A threshold that no interval is on either side of: the question stays open, and the whole budget is drawn.
-    question = Question(np.arange(len(case.positions)), math.nan, ALPHA, ROUNDS)
+    question = Question(np.arange(len(case.positions)), None, ALPHA, ROUNDS)
     with progress.stage(f"Flips at sigma {SIGMA:g}", None) as advance:
         run_flips(case, network, SIGMA, [question], seed=options.seed + 1, advance=advance)
     found = question.interval
     assert found is not None
     most = min(1.0, _up(1.5 * found.high))
     interval = (
-        f"{100 * found.confidence:g} % interval {found.low:.4g} to {found.high:.4g}, {counted(found.n, 'noise sample')}"
+        f"{level(found.confidence)} interval {found.low:.4g} to {found.high:.4g}, {counted(found.n, 'noise sample')}"
     )
     return f"""\
 [[check]]
@@ -223,4 +226,4 @@ def _rounded(value: float, towards: Callable[[float], int]) -> float:
 
 def _comment(text: str) -> str:
     """On one line, without signs that TOML forbids in comments."""
-    return "".join(letter if letter.isprintable() else " " for letter in text).strip().rstrip(".")
+    return message(text).rstrip(".")

@@ -15,7 +15,7 @@ from nmcheck.checks.gate.bounds_section import bounds_section
 from nmcheck.checks.gate.decide import decide, waiver_notes, with_waivers
 from nmcheck.checks.gate.draft import Draft, drafts
 from nmcheck.checks.gate.evidence import Attacker, Bracket, Certifier, bracket
-from nmcheck.checks.gate.flip_run import FlipRun, Question, flips_entry, run_flips
+from nmcheck.checks.gate.flip_run import FlipRun, flips_entry, run_flips
 from nmcheck.checks.gate.judge import (
     example_file,
     judge_accuracy,
@@ -31,6 +31,7 @@ from nmcheck.checks.gate.one_thread import one_thread
 from nmcheck.checks.gate.options import GateOptions
 from nmcheck.checks.gate.pictures import worst_images
 from nmcheck.checks.gate.policy import NORMED, Box, Norm
+from nmcheck.checks.gate.question import Question
 from nmcheck.checks.gate.timeless import NO_TIMES, without_times
 from nmcheck.checks.graph_nodes import graph_nodes
 from nmcheck.checks.noise import noise_entry
@@ -50,7 +51,9 @@ from nmcheck.results.picture import PicturedImage
 NOT_ASKED = "the policy asks for none"
 NORMALIZATION = "A gate measures no normalization effects; nmcheck analyze does."
 INTERVALS = (
-    "Intervals of flips hold at every look of the sequential sampling at once (a confidence sequence, Robbins 1970)."
+    "Intervals of flips hold at every look of the sequential sampling at once (a confidence sequence, Robbins 1970). A "
+    "verdict rests on one end of its check's interval, which is wrong with probability at most alpha; both ends hold "
+    "together with at least 1 - 2 alpha."
 )
 Key = tuple[Norm, Box | None, str]
 
@@ -123,7 +126,7 @@ def _gate(
         bounds_reason=NOT_ASKED,
         normalization=(),
         graph=graph_nodes(case.file_graph),
-        warnings=(*scale_warnings(case, session, accuracy), *undecided_warnings(case, session)),
+        warnings=(*case.dataset.notes, *scale_warnings(case, session, accuracy), *undecided_warnings(case, session)),
         seconds=None,
         seconds_reason=NO_TIMES,
     )

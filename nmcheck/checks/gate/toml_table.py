@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
+from nmcheck.outside_text import brief
+
 
 class TomlTable:
     """Values of one table, each checked as it is taken.
@@ -30,7 +32,7 @@ class TomlTable:
         """Text that is not empty, or None."""
         value = self._entry.get(key)
         if value is not None and not (isinstance(value, str) and value.strip()):
-            self._complain(key, f"must be text that is not empty, not {value!r}")
+            self._complain(key, f"must be text that is not empty, not {brief(value)}")
         return value
 
     def choice(self, key: str, allowed: tuple[str, ...]) -> Any:
@@ -40,13 +42,15 @@ class TomlTable:
             self._complain(key, f"is '{value}'{nearest(value, allowed)}; choose from {', '.join(allowed)}")
         return value
 
-    def whole(self, key: str, *, least: int) -> int | None:
-        """A whole number, or None."""
+    def whole(self, key: str, *, least: int, most: int) -> int | None:
+        """A whole number within limits, or None."""
         value = self._entry.get(key)
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            self._complain(key, f"must be a whole number of at least {least}, not {value!r}")
+            self._complain(key, f"must be a whole number of at least {least}, not {brief(value)}")
+        if value > most:
+            self._complain(key, f"must be a whole number of at most {most:,}, not {brief(value)}")
         return value
 
     def number(
@@ -68,24 +72,20 @@ class TomlTable:
             *([f"at most {most:g}"] if most is not None else []),
             *([f"below {below:g}"] if below is not None else []),
         ]
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        fits = _is_finite(value)
         fits = fits and (least is None or value >= least) and (most is None or value <= most)
         if not (fits and (above is None or value > above) and (below is None or value < below)):
-            self._complain(key, f"must be a number {' and '.join(limits)}, not {value!r}")
+            self._complain(key, f"must be a number {' and '.join(limits)}, not {brief(value)}")
         return float(value)
 
-    def pair(self, key: str) -> tuple[float, float] | None:
-        """Two numbers, the lower first, or None."""
+    def pair(self, key: str, *, most: float) -> tuple[float, float] | None:
+        """Two numbers of at most this size, the lower first, or None."""
         value = self._entry.get(key)
         if value is None:
             return None
-        numbers = isinstance(value, list) and all(
-            isinstance(x, (int, float)) and not isinstance(x, bool) for x in value
-        )
-        if not (
-            numbers and len(value) == 2 and math.isfinite(value[0]) and math.isfinite(value[1]) and value[0] < value[1]
-        ):
-            self._complain(key, f"must be two numbers, the lower first, as [0, 1], not {value!r}")
+        fits = isinstance(value, list) and len(value) == 2 and all(map(_is_finite, value)) and value[0] < value[1]
+        if not (fits and -most <= value[0] and value[1] <= most):
+            self._complain(key, f"must be two numbers, the lower first, as [0, 1], not {brief(value)}")
         return float(value[0]), float(value[1])
 
     def date(self, key: str) -> dt.date:
@@ -95,11 +95,21 @@ class TomlTable:
             try:
                 value = dt.date.fromisoformat(value)
             except ValueError:
-                self._complain(key, f"is no date: {value!r}; write it as 2030-12-31")
+                self._complain(key, f"is no date: {brief(value)}; write it as 2030-12-31")
         # A datetime is a date too, but at which hour of which zone a waiver ends nobody could tell.
         if isinstance(value, dt.datetime) or not isinstance(value, dt.date):
-            self._complain(key, f"must be a date as 2030-12-31, not {value!r}")
+            self._complain(key, f"must be a date as 2030-12-31, not {brief(value)}")
         return value
+
+
+def _is_finite(value: object) -> bool:
+    """Whether it is a number that a float can stand for; TOML has whole numbers of any length."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

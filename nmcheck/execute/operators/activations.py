@@ -9,7 +9,11 @@ from nmcheck.execute.on_demand import Tensor, functional, torch
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.operators.arithmetic import elementwise
 from nmcheck.execute.row import Kind, OperatorRow
+from nmcheck.graph.activation_constants import gelu_constants, hard_swish_constants
 from nmcheck.graph.ir import Graph, Node
+
+_SOFTPLUS_THRESHOLD = 40.0
+"""From here on log(1 + e^x) is x in double precision."""
 
 
 def leaky_relu(operands: Operands) -> Function:
@@ -60,12 +64,13 @@ def hard_sigmoid(operands: Operands) -> Function:
     return lambda x: torch.clamp(alpha * x + beta, 0.0, 1.0)
 
 
-def _hard_swish(x: Tensor) -> Tensor:
-    return x * torch.clamp(x / 6 + 0.5, 0.0, 1.0)
+def _softplus(x: Tensor) -> Tensor:
+    # By default torch takes x itself from 20 on, which is 2e-9 less.
+    return functional.softplus(x, threshold=_SOFTPLUS_THRESHOLD)
 
 
 def _mish(x: Tensor) -> Tensor:
-    return x * torch.tanh(functional.softplus(x))
+    return x * torch.tanh(_softplus(x))
 
 
 def swish(operands: Operands) -> Function:
@@ -75,11 +80,19 @@ def swish(operands: Operands) -> Function:
 
 
 def gelu(operands: Operands) -> Function:
-    """Gelu: x Phi(x), or its tanh approximation."""
-    if operands.text("approximate", "none") == "tanh":
-        factor = math.sqrt(2 / math.pi)
-        return lambda x: 0.5 * x * (1 + torch.tanh(factor * (x + 0.044715 * x * x * x)))
-    return lambda x: 0.5 * x * (1 + torch.erf(x / math.sqrt(2)))
+    """Gelu: x Phi(x), or its tanh approximation, with the constants of ``graph.activation_constants``."""
+    found = gelu_constants(operands.node)
+    linear, cubic = found.linear, found.cubic
+    if found.approximate == "tanh":
+        return lambda x: 0.5 * x * (1 + torch.tanh(x * (linear + cubic * x * x)))
+    return lambda x: 0.5 * x * (1 + torch.erf(linear * x))
+
+
+def hard_swish(operands: Operands) -> Function:
+    """HardSwish: x clip(x / 6 + 1/2, 0, 1), with the constants of ``graph.activation_constants``."""
+    found = hard_swish_constants(operands.node)
+    slope, shift, top = found.slope, found.shift, found.top
+    return lambda x: x * torch.clamp(slope * x + shift, 0.0, top)
 
 
 def shrink(operands: Operands) -> Function:
@@ -143,9 +156,9 @@ def argmax(operands: Operands) -> Function:
 
 _SMOOTH: dict[str, Callable[..., Tensor]] = {
     "Sigmoid": torch.sigmoid, "Tanh": torch.tanh, "Exp": torch.exp, "Log": torch.log, "Sqrt": torch.sqrt,
-    "Reciprocal": torch.reciprocal, "Erf": torch.erf, "Softplus": functional.softplus, "Softsign": functional.softsign,
+    "Reciprocal": torch.reciprocal, "Erf": torch.erf, "Softplus": _softplus, "Softsign": functional.softsign,
     "Mish": _mish,
-    "HardSwish": _hard_swish, "Sin": torch.sin, "Cos": torch.cos, "Tan": torch.tan, "Sinh": torch.sinh,
+    "Sin": torch.sin, "Cos": torch.cos, "Tan": torch.tan, "Sinh": torch.sinh,
     "Cosh": torch.cosh, "Asin": torch.asin, "Acos": torch.acos, "Atan": torch.atan, "Asinh": torch.asinh,
     "Acosh": torch.acosh, "Atanh": torch.atanh,
 }  # fmt: skip
@@ -168,6 +181,7 @@ ROWS = (
     OperatorRow("Selu", Kind.SMOOTH, selu),
     OperatorRow("Swish", Kind.SMOOTH, swish),
     OperatorRow("Gelu", Kind.SMOOTH, gelu),
+    OperatorRow("HardSwish", Kind.SMOOTH, hard_swish),
     OperatorRow("Softmax", Kind.SMOOTH, softmax),
     OperatorRow("LogSoftmax", Kind.SMOOTH, log_softmax),
     OperatorRow("ArgMax", Kind.PIECEWISE_LINEAR, argmax),

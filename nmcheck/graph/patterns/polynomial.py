@@ -24,16 +24,14 @@ _HIGHEST_DEGREE = 4
 _DEEPEST = 16
 """Larger expressions are no pattern; the limits keep the expansion of a whole network from being tried."""
 
-TOLERANCE = 2e-5
-"""Relative tolerance of a stated constant: float32 rounds it by 6e-8, people write at least four digits of it.
+TOLERANCE = 2.0**-7
+"""Deviation of a constant from the one it was rounded from, relative to it, up to which it is taken to be that one.
 
-As large as it may be: the functions recognized move by less than half of it, relative to x, when a constant of theirs
-does, and execution has to equal the file's to 1e-5.
+It decides what a function is called, and nothing else: the file's constants are computed with. bfloat16 rounds a number
+by up to 2^-9 of it, and products of two such numbers are off by twice that.
 """
-HALF_TOLERANCE = 2.0**-11
-"""The same where every constant is a float16 number: what float16 rounds a number by."""
 UNSAID = 1e-6
-"""Deviation up to which it goes without saying that a constant was replaced by the one it was rounded from."""
+"""Deviation up to which it goes without saying that a constant is not exact."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,10 @@ class Expansion:
     Attributes:
         terms: the polynomial.
         nodes: names of the nodes it was read off.
-        half: whether all numbers in it are float16 numbers.
     """
 
     terms: Terms
     nodes: frozenset[str] = frozenset()
-    half: bool = True
 
     @property
     def leaves(self) -> frozenset[str]:
@@ -58,11 +54,6 @@ class Expansion:
     def in_powers_of(self, name: str) -> dict[int, float] | None:
         """Coefficients by power if ``name`` is the only leaf."""
         return {len(monomial): c for monomial, c in self.terms.items()} if self.leaves == {name} else None
-
-    def deviation(self, value: float, stated: float) -> float | None:
-        """How far a number of the file is from ``stated``, relatively; None if farther than constants are rounded."""
-        found = abs(value - stated) / abs(stated)
-        return found if found <= (HALF_TOLERANCE if self.half else TOLERANCE) else None
 
 
 def expand(graph: Graph, value: str) -> Expansion:
@@ -88,11 +79,7 @@ def _leaf(value: str) -> Expansion:
 def _value(graph: Graph, value: str, depth: int) -> Expansion:
     if value in graph.constants:
         number = uniform(graph.constants[value])
-        return (
-            _leaf(value)
-            if number is None or not np.isfinite(number)
-            else Expansion(_kept({(): number}), half=_is_half(number))
-        )
+        return _leaf(value) if number is None or not np.isfinite(number) else Expansion(_kept({(): number}))
     producer = graph.producers.get(value)
     shared = len(graph.consumers.get(value, ())) != 1 or value in (graph.output, graph.logits)
     if producer is None or shared or depth > _DEEPEST:
@@ -112,7 +99,7 @@ def _node(graph: Graph, node: Node, depth: int) -> Expansion | None:
     if terms is None or len(terms) > _MOST_TERMS or max(map(len, terms), default=0) > _HIGHEST_DEGREE:
         return None
     nodes = frozenset({node.name}).union(*(part.nodes for part in parts))
-    return Expansion(terms, nodes, all(part.half for part in parts))
+    return Expansion(terms, nodes)
 
 
 def _combined(op: str, terms: list[Terms]) -> Terms | None:
@@ -154,15 +141,16 @@ def _kept(terms: Terms) -> Terms:
     return {monomial: coefficient for monomial, coefficient in terms.items() if coefficient != 0.0}
 
 
-def _is_half(number: float) -> bool:
-    with np.errstate(over="ignore"):
-        return float(np.float16(number)) == number
+def deviation(value: float, stated: float) -> float | None:
+    """How far a number of the file is from ``stated``, relatively; None if farther than constants are rounded."""
+    found = abs(value - stated) / abs(stated)
+    return found if found <= TOLERANCE else None
 
 
 def rounded_note(name: str, op: str, deviation: float) -> tuple[str, ...]:
-    """A sentence about a node whose constants were replaced by the exact ones; none if they are as good as those."""
+    """A sentence about a node whose constants are not those of its operator; none if they are as good as those."""
     if deviation <= UNSAID:
         return ()
     return (
-        f"{name} ({op}) is computed with exact constants, from which the file's differ by {deviation:.1e} of them.",
+        f"{name} ({op}) is computed with the file's constants, which differ from {op}'s by {deviation:.1e} of them.",
     )

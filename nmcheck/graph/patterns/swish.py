@@ -4,7 +4,8 @@
     HardSwish: x HardSigmoid(x; 1/6, 1/2), x Clip(x + 3, 0, 6) / 6 or x Clip(x / 6 + 1/2, 0, 1)
     Mish: x tanh(softplus(x))
 
-1/6 is compared up to its rounding (``polynomial.TOLERANCE``), everything else exactly.
+1/6 is compared up to its rounding (``polynomial.TOLERANCE``) and kept as the file has it (``activation_constants``);
+everything else is compared exactly.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from nmcheck.graph.activation_constants import HARD_SWISH, HardSwish
 from nmcheck.graph.ir import Attribute, Graph
 from nmcheck.graph.patterns.gated import Gated, gated
-from nmcheck.graph.patterns.polynomial import TOLERANCE, Expansion, rounded_note
+from nmcheck.graph.patterns.polynomial import Expansion, deviation, rounded_note
 from nmcheck.graph.patterns.replacement import is_closed, pattern_node, replaced
 from nmcheck.graph.scalars import clip_bounds, uniform
 
@@ -59,28 +61,30 @@ def _activation(graph: Graph, found: Gated) -> _Activation | None:
     if found.gate.op == "Sigmoid" and powers is not None and set(powers) == {1} and found.joint == 1.0:
         return _Activation("Swish", 24, {"alpha": powers[1]})
     if found.gate.op in ("HardSigmoid", "Clip") and powers is not None and set(powers) <= {0, 1}:
-        deviation = _from_hard_swish(graph, found, powers.get(1, 0.0), powers.get(0, 0.0))
-        return None if deviation is None else _Activation("HardSwish", 14, deviation=deviation)
+        constants = _hard_swish(graph, found, powers.get(1, 0.0), powers.get(0, 0.0))
+        off = None if constants is None else deviation(constants.slope, HARD_SWISH.slope)
+        return (
+            None
+            if constants is None or off is None
+            else _Activation("HardSwish", 14, constants.attributes, deviation=off)
+        )
     if found.gate.op == "Tanh" and found.joint == 1.0:
         softplus = _softplus(graph, found.argument, found.x)
         return None if softplus is None else _Activation("Mish", 18, others=softplus)
     return None
 
 
-def _from_hard_swish(graph: Graph, found: Gated, slope: float, shift: float) -> float | None:
-    """How far the file's 1/6 is off; None if this is no HardSwish."""
+def _hard_swish(graph: Graph, found: Gated, slope: float, shift: float) -> HardSwish | None:
+    """The constants, if all but the 1/6 are HardSwish's."""
     if found.gate.op == "HardSigmoid":
         alpha, beta = found.gate.attributes.get("alpha", 0.2), found.gate.attributes.get("beta", 0.5)
-        if not isinstance(alpha, float) or beta != 0.5 or (slope, shift, found.joint) != (1.0, 0.0, 1.0):
-            return None
-        # An attribute is a float32 number, whatever the weights are.
-        deviation = abs(6 * alpha - 1)
-        return deviation if deviation <= TOLERANCE else None
+        fits = beta == 0.5 and (slope, shift, found.joint) == (1.0, 0.0, 1.0)
+        return HardSwish(alpha, 0.5, 1.0) if fits and isinstance(alpha, float) else None
     bounds = clip_bounds(graph, found.gate)
     if bounds == (0.0, 6.0) and (slope, shift) == (1.0, 3.0):
-        return found.whole.deviation(found.joint, 1 / 6)
+        return HardSwish(found.joint, 3 * found.joint, 6 * found.joint)
     if bounds == (0.0, 1.0) and (shift, found.joint) == (0.5, 1.0):
-        return found.argument.deviation(slope, 1 / 6)
+        return HardSwish(slope, shift, 1.0)
     return None
 
 

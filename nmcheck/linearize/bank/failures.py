@@ -42,7 +42,7 @@ def explained(path: Path, doing: str) -> Iterator[None]:
             f"{path}: another process has made that file meanwhile, which is left as it is; go on with it by --resume, "
             "or choose another --output."
         ) from error
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, OverflowError, IndexError) as error:
         raise BankError(f"{path}: the bank cannot be {doing}: {_reason(error, doing)}") from error
 
 

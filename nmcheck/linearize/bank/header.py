@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from nmcheck.errors import BankError
 from nmcheck.linearize.bank.storage import Storage
 
 FORMAT_VERSION = 1
@@ -202,24 +201,6 @@ _NAMES = {
 def array_bytes(arrays: Arrays) -> int:
     """Bytes of arrays."""
     return sum(prod(shape) * dtype.itemsize for shape, dtype in arrays.values())
-
-
-def header_from_json(text: str, path: object) -> Header:
-    """The header as it was written.
-
-    Raises:
-        BankError: it is none.
-    """
-    try:
-        found: dict[str, Any] = json.loads(text)
-        entries = {field.name: found[field.name] for field in fields(Header)}
-        for name in ("gain", "offset", "input_shape"):
-            entries[name] = tuple(entries[name])
-        entries["storage"] = Storage(**entries["storage"])
-        entries["arithmetic"] = Arithmetic(**entries["arithmetic"])
-        return Header(**entries)
-    except (ValueError, KeyError, TypeError) as error:
-        raise BankError(f"{path}: the bank's header is damaged; delete the file and build it again.") from error
 
 
 def _short(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The bank's file: HDF5, one writer, whole at any moment. The only use of h5py (docs/bank-format.md).
+"""The bank's file: HDF5, one writer, whole at any moment (docs/bank-format.md). It and ``structure`` alone use h5py.
 
 All space is taken when the file is made, with NaN where nothing is written yet, and no structure of the file changes
 afterwards: a point is written, the file flushed, the point marked as done, and the file flushed again. Whatever moment
@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -23,11 +23,12 @@ from nmcheck.errors import BankError, UsageError
 from nmcheck.linearize.bank.content import Content
 from nmcheck.linearize.bank.failures import explained
 from nmcheck.linearize.bank.fresh_file import fresh_file
-from nmcheck.linearize.bank.header import FORMAT_VERSION, Header, header_from_json
+from nmcheck.linearize.bank.header import FORMAT_VERSION, Header
+from nmcheck.linearize.bank.header_text import header_from_json
 from nmcheck.linearize.bank.layout import checksum, datasets
 from nmcheck.linearize.bank.points import Points
+from nmcheck.linearize.bank.structure import FORMAT, allocate, checked_datasets, damaged, read_attributes
 
-FORMAT = "nmcheck bank"
 Opener = Callable[[Path, Literal["r", "r+"]], h5py.File]
 _VERSIONS = ("earliest", "v108")
 """The format of old versions of HDF5 is the one that a killed writer leaves readable."""
@@ -60,18 +61,31 @@ class BankFile:
         if not path.is_file():
             kind = "is a folder" if path.is_dir() else "does not exist"
             raise BankError(f"{path}: the bank {kind}; make one with nmcheck bank build.")
+        if mode == "r+":
+            # HDF5 may change a file by opening it to write, so it is a bank first.
+            BankFile(path, "r", opener).close()
         with explained(path, "opened"):
             self._file = opener(path, mode)
         try:
-            self.header = self._header()
             with explained(path, "read"):
-                self._check_layout()
+                self._attributes = read_attributes(self._file, path)
+                self.header = self._header()
+                self._datasets = checked_datasets(self._file, datasets(self.header), path)
             if mode == "r+":
                 # What is made from a point's choice gets its checksum, so the choice is to be right.
                 self._check_choice()
         except BaseException:
             self._file.close()
             raise
+
+    def close(self) -> None:
+        """End it; what was written is in the file.
+
+        Raises:
+            BankError: it cannot be closed.
+        """
+        with explained(self.path, "closed"):
+            self._file.close()
 
     def __enter__(self) -> BankFile:
         return self
@@ -84,8 +98,7 @@ class BankFile:
             with suppress(Exception):
                 self._file.close()
             return
-        with explained(self.path, "closed"):
-            self._file.close()
+        self.close()
 
     @property
     def done(self) -> Bool[np.ndarray, " k"]:
@@ -107,7 +120,11 @@ class BankFile:
         """
         self._check_choice()
         with explained(self.path, "read"):
-            return Points(self.header.choice, *(self._choice[name].copy() for name in self.header.choice_arrays))
+            kept = self._choice
+            if min(kept[name].min() for name in ("members", "class_mix", "reach")) < 0:
+                raise damaged(self.path, "it counts less than nothing among its points")
+            self._check_finite(kept, "what was chosen of the points")
+            return Points(self.header.choice, *(kept[name].copy() for name in self.header.choice_arrays))
 
     def constants(self) -> Content:
         """What is kept once for all points.
@@ -117,11 +134,11 @@ class BankFile:
         """
         with explained(self.path, "read"):
             kept = {name: self._dataset(f"constants/{name}")[()] for name in self.header.constant_arrays}
-            stated = int(np.asarray(self._file.attrs["constants_crc32"]))
-        if checksum(kept) != stated:
+        if checksum(kept) != self._attributes["constants_crc32"]:
             raise BankError(
                 f"{self.path}: what the bank keeps for all points is damaged; delete the file and build it again."
             )
+        self._check_finite(kept, "what it keeps for all points")
         return kept
 
     def read(self, index: int) -> Content:
@@ -136,6 +153,7 @@ class BankFile:
             kept = {name: self._dataset(f"points/{name}")[index] for name in self.header.point_arrays}
             if self._checksum_of(index, kept) != int(self._dataset("checksum")[index]):
                 raise BankError(f"{self.path}: point {index} is damaged; delete the file and build it again.")
+        self._check_finite(kept, f"point {index}")
         return kept
 
     def damaged(self) -> Int64[np.ndarray, " damaged"]:
@@ -176,41 +194,35 @@ class BankFile:
         return self.path.stat().st_size
 
     def _header(self) -> Header:
-        with explained(self.path, "read"):
-            attributes: dict[str, Any] = dict(self._file.attrs)
-        if attributes.get("format") != FORMAT:
-            raise BankError(f"{self.path} is no bank of nmcheck's; name a file that nmcheck bank build has made.")
-        version = attributes.get("format_version")
+        version = self._attributes["format_version"]
         if version != FORMAT_VERSION:
             raise BankError(
                 f"{self.path}: the bank has format version {version}, and this nmcheck reads version {FORMAT_VERSION}; "
                 "update nmcheck, or build the bank again."
             )
-        text = str(attributes.get("header", ""))
-        if zlib.crc32(text.encode()) != attributes.get("header_crc32"):
+        text = str(self._attributes["header"])
+        if zlib.crc32(text.encode()) != self._attributes["header_crc32"]:
             raise BankError(f"{self.path}: the bank's header is damaged; delete the file and build it again.")
         return header_from_json(text, self.path)
 
-    def _check_layout(self) -> None:
-        for name, (shape, dtype) in datasets(self.header).items():
-            found = self._dataset(name)
-            if found.shape != shape or found.dtype != dtype:
-                raise KeyError(f"{name} has shape {found.shape} and type {found.dtype}")
+    def _check_finite(self, content: Content, what: str) -> None:
+        """Refuse numbers that nothing can be computed from, whoever wrote them."""
+        if not all(np.isfinite(array).all() for array in content.values()):
+            raise BankError(
+                f"{self.path}: {what} has numbers that are infinite or NaN, so nothing can be served from it; build it "
+                "again."
+            )
 
     def _check_choice(self) -> None:
         with explained(self.path, "read"):
-            stated = int(np.asarray(self._file.attrs["choice_crc32"]))
-            if checksum(self._choice) != stated:
+            if checksum(self._choice) != self._attributes["choice_crc32"]:
                 raise BankError(
                     f"{self.path}: what was chosen of the points (centers, members, class mix, reach) is damaged; "
                     "delete the file and build it again."
                 )
 
     def _dataset(self, name: str) -> h5py.Dataset:
-        found = self._file[name]
-        if not isinstance(found, h5py.Dataset):
-            raise KeyError(name)
-        return found
+        return self._datasets[name]
 
     def _checksum_of(self, index: int, content: Content) -> int:
         """Over what was chosen and what was computed."""
@@ -243,7 +255,7 @@ def create(
             faster.
     """
     if path.exists() and not replace:
-        raise UsageError(f"{path} exists; go on with it by --resume, or choose another --output.")
+        raise UsageError(exists(path))
     size = header.bytes + len(header.to_json()) + _STRUCTURE
     # HDF5 crashes where the disk gets full under it, so the file has all its space before HDF5 sees it.
     with explained(path, "made"), fresh_file(path, _empty(), size, replace=replace) as temporary:
@@ -260,6 +272,11 @@ def create(
             raise
 
 
+def exists(path: Path) -> str:
+    """What is said of a file that is in the way of a new bank."""
+    return f"{path} exists; go on with it by --resume, replace it by --force, or choose another --output."
+
+
 def _empty() -> bytes:
     """A file of HDF5 with nothing in it."""
     with h5py.File("empty", "w", libver=_VERSIONS, driver="core", backing_store=False) as file:
@@ -269,7 +286,7 @@ def _empty() -> bytes:
 
 def _fill(file: h5py.File, header: Header, points: Points, constants: Content) -> None:
     for name, (shape, dtype) in datasets(header).items():
-        _allocate(file, name, shape, dtype)
+        allocate(file, name, shape, dtype)
     choice = {name: np.asarray(getattr(points, name), dtype) for name, (_, dtype) in header.choice_arrays.items()}
     for name, array in choice.items():
         file[name][...] = array  # pyright: ignore[reportIndexIssue]
@@ -283,18 +300,3 @@ def _fill(file: h5py.File, header: Header, points: Points, constants: Content) -
     # A point's own checksum has its choice too, but is written when the point is made.
     file.attrs["choice_crc32"] = checksum(choice)
     file.attrs["constants_crc32"] = checksum({name: constants[name] for name in header.constant_arrays})
-
-
-def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """A dataset in one piece, all of it on the disk from the start: a disk too small shows before the work."""
-    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    settings.set_layout(h5py.h5d.CONTIGUOUS)
-    # The same bank is the same file to the byte, whenever it was built.
-    settings.set_obj_track_times(False)
-    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    settings.set_fill_time(h5py.h5d.FILL_TIME_IFSET)
-    settings.set_fill_value(np.array(np.nan if dtype.kind == "f" else 0, dtype))
-    links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
-    links.set_create_intermediate_group(True)
-    kind, space = h5py.h5t.py_create(dtype), h5py.h5s.create_simple(shape)
-    h5py.h5d.create(file.id, name.encode(), kind, space, settings, links)

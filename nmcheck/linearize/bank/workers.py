@@ -6,7 +6,11 @@ worker has one thread, as a build in one process has, so that the numbers are th
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -30,6 +34,8 @@ POINTS_A_TASK = 4
 """Few enough that workers end together, enough that the network's way to a worker is worth it."""
 _KEPT = 2**30
 """Bytes of freed memory that a worker keeps for its next point, whose arrays have tens of megabytes."""
+_LOOK = 0.5
+"""Seconds between a worker's looks at whether the process that builds is still there."""
 RETRIES = 5
 """How often in a row workers may die without a point made before the build gives up."""
 
@@ -83,7 +89,7 @@ def _by_loky(network: bytes, tasks: list[_Task], jobs: int) -> Iterator[tuple[in
     with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
         settings: Any = {"return_as": "generator_unordered", "batch_size": 1, "max_nbytes": None}
         parallel: Any = joblib.Parallel(**settings)
-        for points in parallel(joblib.delayed(_points)(network, *task) for task in tasks):
+        for points in parallel(joblib.delayed(_points_here)(os.getpid(), network, *task) for task in tasks):
             yield from points
 
 
@@ -91,6 +97,25 @@ def _by_dask(network: bytes, tasks: list[_Task], scheduler: str, patience: int) 
     """By a cluster."""
     for points in made_there(scheduler, patience, _points, network, tasks):
         yield from points
+
+
+def _points_here(builder: int, network: bytes, *task: Any) -> list[tuple[int, Content]]:
+    """What a worker on this machine does: it ends with the process that builds, however that ends."""
+    _end_with(builder)
+    return _points(network, *task)
+
+
+@lru_cache(maxsize=1)
+def _end_with(builder: int) -> None:
+    # Ctrl-C reaches all processes of a terminal; it is the builder who ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == builder:
+            time.sleep(_LOOK)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _points(network: bytes, header: Header, wanted: list[int], centers: np.ndarray) -> list[tuple[int, Content]]:

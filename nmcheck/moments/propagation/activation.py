@@ -20,6 +20,7 @@ def activation(step: PiecewiseLinearStep | SmoothStep, value: Value) -> Passed:
     variance = linear_variance + value.residual_variance()
     sd = deviation(variance)
     rule = _rule(step, value.mean, sd)
+    total = rule.gate**2 * variance + rule.excess
     function = torch.func.vmap(step.function)
     # Of the linear response alone, which is what the bend is a function of.
     alone = None if value.response.told is Bends.NONE else _rule(step, value.mean, deviation(linear_variance))
@@ -43,9 +44,22 @@ def activation(step: PiecewiseLinearStep | SmoothStep, value: Value) -> Passed:
         pull,
         respond,
         rule.excess,
-        rule.gate**2 * variance + rule.excess,
+        total,
         _kinks(step, value, sd) if isinstance(step, PiecewiseLinearStep) else (_curve(step, value, sd, rule.excess),),
+        None if _is_exact(step) else _largest_error(rule, total),
     )
+
+
+def _is_exact(step: PiecewiseLinearStep | SmoothStep) -> bool:
+    return isinstance(step, PiecewiseLinearStep) or step.harmonic is not None
+
+
+@torch.no_grad()
+def _largest_error(rule: Moments, variance: Tensor) -> float:
+    """Of any element's mean, in units of its own standard deviation; elements without one have no error."""
+    error, spread = rule.error.double(), deviation(variance).double()
+    shares = torch.where(spread > 0, error / torch.where(spread > 0, spread, 1.0), 0.0)
+    return float(shares.max()) if shares.numel() else 0.0
 
 
 def _rule(step: PiecewiseLinearStep | SmoothStep, mean: Tensor, sd: Tensor) -> Moments:
@@ -78,6 +92,6 @@ def _of_kink(m: Tensor, sd: Tensor) -> Callable[[Tensor, int], Tensor]:
 
 def _curve(step: SmoothStep, value: Value, sd: Tensor, excess: Tensor) -> Bend:
     def hermite(units: Tensor, order: int) -> Tensor:
-        return smooth_hermite(step.function, step.kinks, value.mean.flatten()[units], sd.flatten()[units], order)
+        return smooth_hermite(step, value.mean.flatten()[units], sd.flatten()[units], order)
 
     return Bend(value.tangents.columns, sd, excess.sqrt(), torch.ones_like(sd), hermite, None)

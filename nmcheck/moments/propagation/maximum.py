@@ -18,10 +18,13 @@ from nmcheck.moments.normal import normal_cdf, relu_of_shifted_normal
 from nmcheck.moments.propagation.hermite import relu_hermite, relu_residual
 from nmcheck.moments.propagation.linear import transposed
 from nmcheck.moments.propagation.tangents import CHUNK, Coloring, Tangents, batched, pushed
-from nmcheck.moments.propagation.value import Bend, Bends, Passed, Response, Value, pushed_responses
+from nmcheck.moments.propagation.value import Bend, Bends, Passed, Response, Value, centered, pushed_responses
 from nmcheck.moments.relu import deviation, standardized
 from nmcheck.steps import MaximumStep
 
+LOWEST = -1e30
+"""What is below counts as this: -inf and the least float32, which a Pad in front of a pool may have, or a constant. Two
+infinite values have no difference."""
 T = TypeVar("T")
 
 
@@ -78,21 +81,28 @@ class _Contender:
     bends: tuple[Bend, ...] = ()
 
 
+def taps_of(step: MaximumStep) -> Callable[..., tuple[Tensor, ...]]:
+    """The values compared, none of them below ``LOWEST``."""
+
+    def taps(*values: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tap.clamp(min=LOWEST) for tap in step.taps(*values))
+
+    return taps
+
+
 def maximum(step: MaximumStep, values: Sequence[Value]) -> Passed:
     """The winner of all taps, with pairs of neighbors compared first."""
-    means = tuple(value.mean for value in values)
+    means, taps = tuple(value.mean for value in values), taps_of(step)
 
     def push(*rows: Tensor) -> tuple[Tensor, ...]:
-        return torch.func.jvp(step.taps, means, rows)[1]
+        return torch.func.jvp(taps, means, rows)[1]
 
     tangents = pushed([value.tangents for value in values], step.locality, push)
     responses = pushed_responses([value.response for value in values], push)
-    actual = batched(step.taps)(*(value.actual for value in values))
+    actual = batched(taps)(*(value.actual for value in values))
     contenders = [
         _Contender(mean, one.rows, response, sample, torch.zeros_like(mean), {tap: torch.ones_like(mean)})
-        for tap, (mean, one, response, sample) in enumerate(
-            zip(step.taps(*means), tangents, responses, actual, strict=True)
-        )
+        for tap, (mean, one, response, sample) in enumerate(zip(taps(*means), tangents, responses, actual, strict=True))
     ]
     comparisons: list[_Comparison] = []
 
@@ -102,7 +112,7 @@ def maximum(step: MaximumStep, values: Sequence[Value]) -> Passed:
         return winner
 
     winner = _tournament(contenders, compared)
-    back = transposed(step.taps, means)
+    back = transposed(taps, means)
 
     def pull(cotangents: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return back(tuple(cotangents[0] * winner.shares[tap] for tap in range(len(winner.shares))))
@@ -123,11 +133,12 @@ def _tournament(contenders: list[T], larger: Callable[[T, T], T]) -> T:
 
 
 def _larger(a: _Contender, b: _Contender, coloring: Coloring | None) -> tuple[_Contender, _Comparison]:
-    rest = (a.actual - a.response.linear) - (b.actual - b.response.linear)
+    # Each by itself: less a tap in the padding, nothing would be left of the other's digits.
+    rest = centered(a.actual - a.response.linear) - centered(b.actual - b.response.linear)
     linear = torch.zeros_like(a.mean)
     for left, right in zip(a.rows.split(CHUNK), b.rows.split(CHUNK), strict=True):
         linear = linear + (left - right).square().sum(dim=0)
-    apart = linear + (rest - rest.mean(dim=0)).square().sum(dim=0) / (len(rest) - 1)
+    apart = linear + rest.square().sum(dim=0) / (len(rest) - 1)
     s = deviation(apart)
     difference = a.mean - b.mean
     z = standardized(difference, s)

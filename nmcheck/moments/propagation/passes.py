@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -58,7 +59,7 @@ def pass_forward(
         values.update({name: value for name, value in zip(step.outputs, found.outputs, strict=True) if name})
         if residuals is not None:
             residuals += [one for bend in found.bends if (one := residuals_of(bend, position)) is not None]
-        passed.append((step, Passed((), found.pull, found.respond, found.injected, found.variance)))
+        passed.append((step, replace(found, outputs=(), bends=())))
         for name in step.inputs:
             if last[name] == position and name != network.output:
                 values.pop(name, None)

@@ -29,7 +29,7 @@ import torch
 
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.propagation.memory import BUDGET, tangent_elements
-from nmcheck.moments.propagation.propagated import Propagated
+from nmcheck.moments.propagation.propagated import Propagated, largest
 from nmcheck.moments.propagation.run import Run
 from nmcheck.moments.propagation.tangents import Tangents, of_pixels
 from nmcheck.steps import (
@@ -96,6 +96,7 @@ def propagate(
         samples=samples,
         variance_error=0.5 * torch.hypot(first.variance_error, second.variance_error),
         gains={node: 0.5 * (gain + second.gains[node]) for node, gain in first.gains.items()},
+        quadrature_error=largest((first.quadrature_error, second.quadrature_error)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -26,6 +27,8 @@ class Propagated:
         variance_error: standard error of the variances from those; None where residuals were paired.
         gains: by node, the root mean square of the standard deviations of the node's output over that of the input's,
             for the elementwise steps, whose variances the propagation needs anyway.
+        quadrature_error: the largest error of any unit's mean by quadrature (``quadrature``), in units of that unit's
+            own standard deviation; None where nothing was integrated so.
     """
 
     mean: Float[Tensor, " d"]
@@ -38,3 +41,9 @@ class Propagated:
     samples: int
     variance_error: Float[Tensor, " d"] | None
     gains: dict[str, float]
+    quadrature_error: float | None
+
+
+def largest(errors: Iterable[float | None]) -> float | None:
+    """The largest of those that there are."""
+    return max((error for error in errors if error is not None), default=None)

@@ -13,10 +13,10 @@ from nmcheck.errors import UsageError
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.propagation.closure import mean_correction, mean_is_exact, slope_correction
 from nmcheck.moments.propagation.passes import pass_backward, pass_forward
-from nmcheck.moments.propagation.propagated import Propagated
+from nmcheck.moments.propagation.propagated import Propagated, largest
 from nmcheck.moments.propagation.second_order import Residuals, pair_covariance
 from nmcheck.moments.propagation.tangents import Tangents
-from nmcheck.moments.propagation.value import Passed, Value
+from nmcheck.moments.propagation.value import Passed, Value, centered
 from nmcheck.moments.relu import deviation
 from nmcheck.steps import Network, Step
 
@@ -48,11 +48,11 @@ class Run:
         jacobian = self._in_parts(output.mean, passed)
         response = self._x.sigma * self._x.structure.response(jacobian)
         linear, (rest, unexplained) = output.response.linear.flatten(1), _rests(output)
-        correction, error = self._correction(output, unexplained)
+        correction, error = self._correction(unexplained)
         steeper, doubt = torch.zeros_like(correction), torch.zeros_like(correction)
         if not mean_is_exact(self._network):
-            steeper, doubt = slope_correction(linear, unexplained - unexplained.mean(dim=0), response @ response.mT)
-        rest = rest - steeper * (linear - linear.mean(dim=0))
+            steeper, doubt = slope_correction(linear, centered(unexplained), response @ response.mT)
+        rest = rest - steeper * centered(linear)
         added = rest.mT @ rest / (len(rest) - 1)
         by_slopes = 2.0 * (1.0 + steeper).abs() * response.square().sum(dim=1) * doubt
         response = (1.0 + steeper[:, None]) * response
@@ -94,7 +94,7 @@ class Run:
         covariance = sum(injected, response @ response.mT)
         if residuals:
             covariance = covariance + pair_covariance(residuals, slopes)
-        correction, error = self._correction(output, _rests(output)[1])
+        correction, error = self._correction(_rests(output)[1])
         return self._propagated(
             passed,
             mean=output.mean.reshape(-1) + correction,
@@ -108,16 +108,14 @@ class Run:
     def _forward(self, residuals: list[Residuals] | None = None) -> tuple[Value, list[tuple[Step, Passed]]]:
         return pass_forward(self._network, self._x, self._tangents, self._noise, residuals, bends=self._exact)
 
-    def _correction(self, output: Value, unexplained: Float[Tensor, "m d"]) -> tuple[Tensor, Tensor]:
+    def _correction(self, unexplained: Float[Tensor, "m d"]) -> tuple[Tensor, Tensor]:
         """What the samples move the mean by, and the standard error of their own mean."""
         if mean_is_exact(self._network):
             return torch.zeros_like(unexplained[0]), torch.zeros_like(unexplained[0])
-        count, mean = len(unexplained), unexplained.mean(dim=0)
-        spread = (unexplained - mean).mT @ (unexplained - mean) / (count - 1)
-        return (
-            mean_correction(mean - output.mean.reshape(-1), spread, count),
-            deviation(spread.diagonal() / count),
-        )
+        count, apart = len(unexplained), centered(unexplained)
+        spread = apart.mT @ apart / (count - 1)
+        shift = unexplained.mean(dim=0)
+        return mean_correction(shift, spread, count), deviation(spread.diagonal() / count)
 
     def _in_parts(self, mean: Tensor, passed: Sequence[tuple[Step, Passed]]) -> Float[Tensor, "d n"]:
         """Derivatives of the output in the input, a few elements of the output at a time.
@@ -152,23 +150,26 @@ class Run:
             samples=len(self._noise),
             variance_error=variance_error,
             gains=_gains(self._x, passed),
+            quadrature_error=largest(one.quadrature_error for _, one in passed),
         )
 
 
 def _rests(output: Value) -> tuple[Float[Tensor, "m d"], Float[Tensor, "m d"]]:
     """Of every sample's output: what the linear response leaves, less its mean; and what the whole response leaves.
 
+    The latter is taken from the propagated mean, so that its own mean is what that is off by.
+
     As much of an output's bend is taken away as explains most of the rest (least squares): about all of it where noise
     is small, and less where layers bend what is bent already.
     """
     rest = output.residual().flatten(1)
-    unexplained = (output.actual - output.response.linear).flatten(1)
+    unexplained = (output.actual - output.response.linear - output.mean).flatten(1)
     if output.response.bend is None:
         return rest, unexplained
     bend = output.response.bend.flatten(1)
-    centered = bend - bend.mean(dim=0)
-    square = centered.square().sum(dim=0)
-    share = torch.where(square > 0, (rest * centered).sum(dim=0) / torch.where(square > 0, square, 1.0), 0.0)
+    moving = centered(bend)
+    square = moving.square().sum(dim=0)
+    share = torch.where(square > 0, (rest * moving).sum(dim=0) / torch.where(square > 0, square, 1.0), 0.0)
     return rest, unexplained - share * bend
 
 

@@ -62,6 +62,16 @@ def pushed_responses(given: Sequence[Response], push: Callable[..., tuple[Tensor
     return tuple(given[0].passed_on(*both) for both in zip(linear, bends, strict=True))
 
 
+def centered(samples: Tensor) -> Tensor:
+    """Samples less their mean, along the first axis; exactly 0 where all are the same.
+
+    The mean of copies of a number is that number only to rounding, whose square counts where the number is large: an
+    element in the padding (-1e30), a logit that is masked, an offset of 1e6.
+    """
+    moved = samples - samples[:1]
+    return moved - moved.mean(dim=0)
+
+
 @dataclass(frozen=True)
 class Value:
     """Mean, tangents and samples of a value.
@@ -83,8 +93,7 @@ class Value:
 
     def residual(self) -> Tensor:
         """What the linear response leaves of each sample's deviation from the samples' mean."""
-        rest = self.actual - self.response.linear
-        return rest - rest.mean(dim=0)
+        return centered(self.actual - self.response.linear)
 
     def residual_variance(self) -> Tensor:
         """Of every element, from the samples."""
@@ -140,6 +149,8 @@ class Passed:
         injected: variance the step adds to its first output's elements, uncorrelated with what came in; None for none.
         variance: of the first output's elements, where the rule has it at hand.
         bends: the kinks that made the step's injected variance; empty where it was none.
+        quadrature_error: the largest error of an element's mean by quadrature, in units of the element's own standard
+            deviation; None where nothing was integrated so.
     """
 
     outputs: tuple[Value, ...]
@@ -148,3 +159,4 @@ class Passed:
     injected: Tensor | None = None
     variance: Tensor | None = None
     bends: tuple[Bend, ...] = ()
+    quadrature_error: float | None = None

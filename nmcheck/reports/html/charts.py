@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from nmcheck.counting import counted
+from nmcheck.outside_text import visible
 from nmcheck.reports.bounds_domain import NORMS
 from nmcheck.reports.html.svg import Scale, drawing, joined, line, path, tag, text
 from nmcheck.reports.numbers import significant
@@ -199,7 +200,8 @@ def _tick(place: float, height: float, value: float) -> Markup:
 
 
 def _clipped(name: str, most: int) -> str:
-    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-(most // 2) :]}"
+    shown = visible(name)
+    return shown if len(shown) <= most else f"{shown[: most // 2 - 1]}…{shown[-(most // 2) :]}"
 
 
 def legend(names: Sequence[tuple[str, str]]) -> Markup:

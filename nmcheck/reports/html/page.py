@@ -11,6 +11,7 @@ from markupsafe import Markup
 from rich.console import RenderableType
 
 from nmcheck.counting import counted
+from nmcheck.outside_text import visible
 from nmcheck.reports.blocks import Facts, Grid, Words, blocks
 from nmcheck.reports.bounds_domain import NORMS
 from nmcheck.reports.gate_words import measured, state, threshold, waiver_sentence
@@ -59,7 +60,8 @@ def to_html(report: Report, pictures: Sequence[PicturedImage] = (), parts: Itera
     tables = list(blocks(parts))
     on_top = next((one.rows for one in tables if isinstance(one, Facts)), None)
     # Warnings and notes have their places on the page.
-    said = {*(f"Warning: {text}" for text in report.warnings), *(f"Note: {text}" for text in report.notes)}
+    told = [*(f"Warning: {text}" for text in report.warnings), *(f"Note: {text}" for text in report.notes)]
+    said = {" ".join(visible(text).split()) for text in told}
     return page(
         "page.html.j2",
         f"nmcheck {f'gate: {report.gate.verdict}' if report.gate else 'report'} · {report.model.path}",

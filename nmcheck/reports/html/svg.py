@@ -10,7 +10,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+
+from nmcheck.outside_text import markup
 
 Number = float | int
 
@@ -18,11 +20,14 @@ Number = float | int
 def tag(name: str, content: object = None, /, **attributes: object) -> Markup:
     """An element; ``class_`` is written class, other underscores become hyphens, text is escaped."""
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(_short(value))}"'
+        f' {key.rstrip("_").replace("_", "-")}="{markup(str(_short(value)))}"'
         for key, value in attributes.items()
         if value is not None
     )
-    return Markup(f"<{name}{written}/>") if content is None else Markup(f"<{name}{written}>{escape(content)}</{name}>")
+    if content is None:
+        return Markup(f"<{name}{written}/>")
+    inside = content if isinstance(content, Markup) else markup(str(content))
+    return Markup(f"<{name}{written}>{inside}</{name}>")
 
 
 def joined(parts: Iterable[Markup]) -> Markup:

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from rich.console import RenderableType
 
+from nmcheck.outside_text import markup
 from nmcheck.reports.blocks import Facts, blocks
 
 
@@ -22,6 +23,8 @@ def page(template: str, title: str, **values: object) -> str:
     environment = Environment(
         loader=PackageLoader("nmcheck.reports.html", "."),
         autoescape=True,
+        # All that a template writes passes here, and only what a drawing has made is more than words.
+        finalize=_written,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -30,6 +33,10 @@ def page(template: str, title: str, **values: object) -> str:
     assert environment.loader is not None
     style, _, _ = environment.loader.get_source(environment, "style.css")
     return environment.get_template(template).render(style=Markup(style), title=title, **values)
+
+
+def _written(value: object) -> Markup:
+    return value if isinstance(value, Markup) else Markup(markup(str(value)))
 
 
 def tables_page(parts: Iterable[RenderableType]) -> str:

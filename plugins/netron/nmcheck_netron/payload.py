@@ -1,10 +1,14 @@
-"""What nmcheck's script in the page is told, as JSON."""
+"""What nmcheck's script in the page is told, as JSON.
+
+Names of nodes are the true ones, by which the script finds them in the drawing; where one holds letters that hide or
+turn round, what is shown for it stands beside. All other texts are as they are to be shown.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
+from nmcheck.outside_text import json_text, visible
 from nmcheck.reports.palette import VIRIDIS
 from nmcheck.results.overlay import Overlay
 
@@ -16,9 +20,11 @@ def payload(overlay: Overlay, names: Mapping[str, str]) -> bytes:
         overlay: the overlay, by the report's names.
         names: name in the drawing of each node that was found in the file.
     """
+    labels = {name: visible(name) for name in names.values()}
     drawn = {
-        "model": overlay.model,
-        "summary": overlay.summary,
+        "model": visible(overlay.model),
+        "summary": [visible(line) for line in overlay.summary],
+        "labels": [[name, label] for name, label in labels.items() if label != name],
         "colors": VIRIDIS,
         "layers": len(overlay.layers),
         "missing": [layer.node for layer in overlay.layers if layer.node not in names],
@@ -30,8 +36,8 @@ def payload(overlay: Overlay, names: Mapping[str, str]) -> bytes:
         "metrics": [
             {
                 "key": metric.key,
-                "title": metric.title,
-                "explanation": metric.explanation,
+                "title": visible(metric.title),
+                "explanation": visible(metric.explanation),
                 "worst": metric.worst,
                 "logarithmic": metric.logarithmic,
                 "values": [
@@ -41,6 +47,6 @@ def payload(overlay: Overlay, names: Mapping[str, str]) -> bytes:
             for metric in overlay.metrics
         ],
         "verdict": overlay.verdict
-        and {"verdict": overlay.verdict.verdict, "statements": overlay.verdict.statements},
+        and {"verdict": overlay.verdict.verdict, "statements": [visible(line) for line in overlay.verdict.statements]},
     }  # fmt: skip
-    return json.dumps(drawn, allow_nan=False).encode()
+    return json_text(drawn, indent=None).encode()

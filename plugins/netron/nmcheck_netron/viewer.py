@@ -34,5 +34,5 @@ def view(model: Path, overlay: Overlay, *, port: int, open_browser: bool) -> Non
         print(server.url, flush=True)
         print("Ctrl-C ends the viewer.", file=sys.stderr, flush=True)
         if open_browser:
-            webbrowser.open(server.url)
+            webbrowser.open(server.url_for_one_visit())
         server.wait()

@@ -8,7 +8,6 @@ takes the rules of that sheet along.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from nmcheck.errors import UsageError
+from nmcheck.outside_text import markup
 from nmcheck_netron.colors import color_rules
 
 CONTENT_TYPES: Mapping[str, str] = {
@@ -87,7 +87,7 @@ class NetronFiles:
 
     def page(self, title: str) -> bytes:
         """``index.html`` that opens the served model by itself."""
-        name = html.escape(title if title.endswith(".onnx") else f"{title}.onnx", quote=True)
+        name = markup(title if title.endswith(".onnx") else f"{title}.onnx")
         head = "\n".join(
             [
                 '<meta name="type" content="Python">',

@@ -4,17 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
+from bounds.networks import Builder, double
 from mpmath import iv as intervals
 
+from nmcheck.bounds.elementwise import LARGEST_DEVIATION
 from nmcheck.bounds.relaxation import curvature
+from nmcheck.graph.activation_constants import Gelu, HardSwish
 
 iv: Any = intervals
 """mpmath's interval arithmetic, whose types are not written down."""
 REACH = 40.0
 """Beyond it x^3 exp(-x) < 1e-12, and every second derivative here is at most that, but for those that fall like powers:
 of Atan 2/x^3, of Asinh 1/x^2 and of Softsign 2/x^3, which are below their bounds at 40 and fall on."""
-EDGE = 2.0**-11
-"""Half a unit in float16's last place, relative."""
 
 
 def sigmoid(x: Any) -> Any:
@@ -40,9 +42,9 @@ def gelu_curve(x: Any) -> Any:
 
 
 def tanh_gelu_curve(x: Any) -> Any:
-    """x sigmoid(v), v = k (x + c x^3): 2 s' v' + x (s'' v'^2 + s' v''), the constants within float16's rounding."""
-    near = iv.mpf([1 - EDGE, 1 + EDGE])
-    k, c = 2 * iv.sqrt(2 / iv.pi) * near, iv.mpf("0.044715") * near
+    """x sigmoid(v), v = k (x + c x^3): 2 s' v' + x (s'' v'^2 + s' v''), c as far from GELU's as it may be."""
+    k = 2 * iv.sqrt(2 / iv.pi)
+    c = iv.mpf("0.044715") * iv.mpf([1 - LARGEST_DEVIATION, 1 + LARGEST_DEVIATION])
     v, first, second = k * (x + c * x * x * x), k * (1 + 3 * c * x * x), k * 6 * c * x
     s = sigmoid(v)
     slope = s * (1 - s)
@@ -106,6 +108,27 @@ def never_exceeds(curve: Callable[[Any], Any], bound: float, low: float = -REACH
 def test_no_second_derivative_exceeds_its_bound(name: str) -> None:
     curve, bound = CURVES[name]
     assert never_exceeds(curve, bound)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [Gelu("none", 0.70703125, 0.0), Gelu("none", -2.0, 0.0), Gelu("tanh", 0.7978, 0.0357), Gelu("tanh", 1.2, 0.123),
+     HardSwish(0.16650390625, 0.49951171875, 0.9990234375), HardSwish(2.0, -0.5, 1.0)],
+)  # fmt: skip
+def test_the_bound_follows_constants_of_a_node_s_own(found: Gelu | HardSwish) -> None:
+    """The second differences of what is executed, away from kinks, come near the bound and do not pass it."""
+    op = type(found).__name__
+    x = torch.linspace(-6, 6, 120_001, dtype=torch.float64)
+    builder = Builder(tuple(x.shape))
+    graph = builder.graph(builder.node(op, "x", x.shape, (), found.attributes))
+    (node,) = graph.nodes
+    step = float(x[1] - x[0])
+    bends = double(graph)(x.unsqueeze(0))[0].diff().diff().abs() / step**2
+    kinks = torch.tensor(found.kinks if isinstance(found, HardSwish) else (), dtype=torch.float64)
+    smooth = (x[1:-1].unsqueeze(1) - kinks).abs().gt(2 * step).all(dim=1)
+    bound = curvature.CURVATURE[op](graph, node, x, x)
+    measured = float(bends[smooth].max())
+    assert 0.995 * bound < measured < bound + 1e-6
 
 
 @pytest.mark.parametrize("name", CURVES)

@@ -1,10 +1,16 @@
 """A bank of a tiny network in its file."""
 
+import tracemalloc
 from pathlib import Path
 
+import pytest
 from linearize.bank.networks import header_of, lenet_graph, points_of
 
+from nmcheck.errors import BankError
 from nmcheck.linearize.bank.store import BankFile, create
+
+MOST = 16 * 2**20
+"""Bytes that may be taken before a refusal."""
 
 
 class Bank:
@@ -21,3 +27,19 @@ class Bank:
         with BankFile(self.path, "r+") as file:
             for index in range(len(self.points) - 1):
                 file.write(index, self.content[index])
+
+
+def refusal(path: Path, mode: str = "r") -> str:
+    """The sentence that a bank ends in."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(BankError) as refused:
+            BankFile(path, "r+" if mode == "r+" else "r")
+        assert tracemalloc.get_traced_memory()[1] < MOST
+    finally:
+        tracemalloc.stop()
+    sentence = str(refused.value)
+    assert "\n" not in sentence
+    assert sentence.startswith(str(path))
+    assert sentence.endswith(".")
+    return sentence

@@ -14,7 +14,8 @@ from nmcheck.linearize.bank.content import (
     encode_rows,
     row_norms,
 )
-from nmcheck.linearize.bank.header import Header, header_from_json
+from nmcheck.linearize.bank.header import Header
+from nmcheck.linearize.bank.header_text import header_from_json
 from nmcheck.linearize.bank.low_rank import Matrix, dense_matrix, low_rank_factor
 from nmcheck.linearize.bank.storage import parse_storage
 
@@ -128,4 +129,4 @@ def test_the_type_must_be_one_of_two() -> None:
 def test_a_header_survives_its_text(headers) -> None:
     for store in ("gram", "low-rank:3"):
         header = headers(store, "float16")
-        assert header_from_json(header.to_json(), "bank.h5") == header
+        assert header_from_json(header.to_json(), Path("bank.h5")) == header

@@ -64,17 +64,6 @@ def test_where_links_are_missing_and_renaming_fails_the_name_is_free_again(tmp_p
     assert names(tmp_path) == []
 
 
-def test_what_killed_processes_left_is_deleted_and_nothing_else(tmp_path: Path) -> None:
-    old = [".a.h5.0123abcd.new", ".b.h5.0123abcd.new", ".a.h5.new", ".a.h5.mine.new", "a.h5.0123abcd.new"]
-    for name in (*old, ".a.h5.89abcdef.new"):
-        (tmp_path / name).touch()
-    for name in old:
-        os.utime(tmp_path / name, (1e9, 1e9))
-    with fresh_file(tmp_path / "a.h5", b"x", 1, replace=False):
-        pass
-    assert names(tmp_path) == sorted([*old[1:], ".a.h5.89abcdef.new", "a.h5"])
-
-
 @pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, None])
 def test_space_is_taken_by_writing_where_it_cannot_be_asked_for(tmp_path: Path, monkeypatch, number) -> None:
     def unsupported(*_) -> None:

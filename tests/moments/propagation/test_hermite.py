@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nmcheck.moments.propagation.hermite import relu_hermite, relu_residual, smooth_hermite
+from nmcheck.steps import SmoothStep
 
 ORDER = 8
 M = torch.tensor([-1.7, -0.2, 0.0, 0.9, 3.0], dtype=torch.float64)
@@ -32,7 +33,7 @@ def test_coefficients_of_a_smooth_function() -> None:
     z = np.arange(-140_000, 140_001) * 1e-4
     mean = M * SD
     for function, kinks in ((torch.tanh, ()), (lambda x: torch.nn.functional.elu(x, 1.7), (0.0,))):
-        found = smooth_hermite(function, kinks, mean, SD, ORDER)
+        found = smooth_hermite(SmoothStep("f", ("x",), ("y",), None, function, kinks), mean, SD, ORDER)
         for unit, (mu, sd) in enumerate(zip(mean.tolist(), SD.tolist(), strict=True)):
             f = function(torch.from_numpy(mu + sd * z)).numpy()
             for k in range(2, ORDER + 1):

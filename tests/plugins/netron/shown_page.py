@@ -12,7 +12,7 @@ from typing import Any
 
 from nmcheck.reports.palette import VIRIDIS, color_index
 from nmcheck.results.overlay import Metric, Overlay
-from nmcheck_netron.server import serve
+from nmcheck_netron.server import Server, serve
 from nmcheck_netron.site import site
 
 DARKEST = VIRIDIS[0]
@@ -21,9 +21,9 @@ DARKEST = VIRIDIS[0]
 class ShownPage:
     """One open page, with everything it asked for and everything that went wrong in it."""
 
-    def __init__(self, page: Any, url: str) -> None:
+    def __init__(self, page: Any, server: Server) -> None:
         self.page = page
-        self.url = url
+        self.url, self.origin = server.url, server.origin
         self.requests: list[str] = []
         self.errors: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
@@ -64,7 +64,7 @@ class ShownPage:
 
     def sound(self) -> None:
         """Nothing was asked of anybody else, and nothing went wrong."""
-        foreign = [url for url in self.requests if not url.startswith((self.url, "blob:", "data:"))]
+        foreign = [url for url in self.requests if not url.startswith((f"{self.origin}/", "blob:", "data:"))]
         assert foreign == []
         assert self.errors == []
 
@@ -90,6 +90,6 @@ def shown(browser: Any, model: Path, overlay: Overlay, **context: Any) -> Iterat
         opened = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
         opened.set_default_timeout(60_000)
         try:
-            yield ShownPage(opened.new_page(), server.url)
+            yield ShownPage(opened.new_page(), server)
         finally:
             opened.close()

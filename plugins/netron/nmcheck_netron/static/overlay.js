@@ -21,7 +21,7 @@ class View {
       change: () => this._refresh(),
       open: (name) => {
         if (!drawing.open(name)) {
-          this._panel.say(`${name} is not in this drawing.`);
+          this._panel.say(`${this._panel.label(name)} is not in this drawing.`);
         }
       },
     });

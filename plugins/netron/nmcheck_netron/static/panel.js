@@ -23,6 +23,7 @@ export class Panel {
    */
   constructor(data, on) {
     this._data = data;
+    this._labels = new Map(data.labels);
     this._on = on;
     this._metric = element('select', { id: 'nmcheck-metric' });
     data.metrics.forEach((metric, index) => this._metric.append(new Option(metric.title, String(index))));
@@ -52,6 +53,11 @@ export class Panel {
 
   get threshold() {
     return this._threshold.value === '' || !this._threshold.validity.valid ? null : Number(this._threshold.value);
+  }
+
+  // What is shown for the name of a node.
+  label(name) {
+    return this._labels.get(name) ?? name;
   }
 
   say(text) {
@@ -154,7 +160,7 @@ export class Panel {
     }
     shown.forEach(([name, value, text], index) => {
       const beyond = scale.isBeyond(value, threshold);
-      this._rows[index].show(name, this._data.colors[scale.color(value)], beyond ? `${text} !` : text, beyond);
+      this._rows[index].show(name, this.label(name), this._data.colors[scale.color(value)], beyond ? `${text} !` : text, beyond);
     });
     const items = this._rows.slice(0, shown.length).map((row) => row.item);
     if (worst.length > LONGEST_LIST) {
@@ -175,16 +181,18 @@ class Row {
     const name = element('span', { class: 'nmcheck-name' }, this._start, this._end);
     this._value = element('span', { class: 'nmcheck-value' });
     this._button = element('button', { type: 'button' }, this._swatch, name, this._value);
-    this._button.addEventListener('click', () => open(this._button.title));
+    this._name = '';
+    this._button.addEventListener('click', () => open(this._name));
     this.item = element('li', {}, this._button);
   }
 
-  show(name, color, text, beyond) {
+  show(name, label, color, text, beyond) {
+    this._name = name;
     this._swatch.style.background = color;
-    const end = name.length > 2 * NAME_END ? NAME_END : 0;
-    this._start.textContent = name.slice(0, name.length - end);
-    this._end.textContent = name.slice(name.length - end);
-    this._button.title = name;
+    const end = label.length > 2 * NAME_END ? NAME_END : 0;
+    this._start.textContent = label.slice(0, label.length - end);
+    this._end.textContent = label.slice(label.length - end);
+    this._button.title = label;
     this._value.textContent = text;
     this.item.classList.toggle('nmcheck-beyond', beyond);
   }

@@ -1,0 +1,181 @@
+"""Image files, read by Pillow: bytes of grey or of red, green and blue, and nothing that would have to be guessed.
+
+Formats are those of ``FORMATS`` whatever a file is called: nothing that runs a program to be read, such as PostScript.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from nmcheck.errors import DataError
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+MOST_PIXELS = 2**24
+"""Of one image: 4,096 x 4,096, far more than any network takes that can be analysed."""
+_GREY, _COLOUR = ("1", "L", "LA"), ("P", "PA", "RGB", "RGBA")
+_REASONS = {
+    "CMYK": "in CMYK, whose colours depend on a printer; save it in RGB",
+    "F": "of floating-point numbers; give such images as .npz with --range",
+    "I": "of more than 8 bits a pixel; save it with 8, or give such images as .npz with --range",
+}
+_DEEP = _REASONS["I"]
+_OTHER = "in the colours {mode}; save it in RGB"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ORIENTATION, _BITS = 0x0112, 0x0102
+"""Tags of EXIF and of TIFF."""
+
+
+class UnusablePictureError(ValueError):
+    """Why a file is no picture that can be used: the rest of a sentence that says "is"."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a picture's file says of it.
+
+    Attributes:
+        height: rows.
+        width: columns.
+        colour: whether it has three channels.
+    """
+
+    height: int
+    width: int
+    colour: bool
+
+
+@runtime_checkable
+class PictureReader(Protocol):
+    """Reads image files."""
+
+    def look(self, path: Path) -> Look:
+        """What a file holds, without decoding it.
+
+        Raises:
+            UnusablePictureError: it holds no picture that could be used.
+        """
+        ...
+
+    def pixels(self, path: Path) -> UInt8[np.ndarray, "height width *channels"]:
+        """Its pixels: (H,W), or (H,W,3) where it is in colour.
+
+        Raises:
+            UnusablePictureError: it holds no picture that can be used.
+        """
+        ...
+
+
+def pillow_reader(folder: Path) -> PictureReader:
+    """Pillow's.
+
+    Raises:
+        DataError: if Pillow is not installed.
+    """
+    try:
+        # The formats that Pillow would look for in all its plugins.
+        from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise DataError(
+            f"{folder} looks like a folder of image files, and reading those needs Pillow, which is not installed; "
+            "install it with: pip install 'nmcheck[images]'."
+        ) from error
+    return _Pillow(Image)
+
+
+class _Pillow:
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def look(self, path: Path) -> Look:
+        with self._opened(path) as image:
+            _refuse(image, path)
+            return Look(image.height, image.width, image.mode in _COLOUR)
+
+    def pixels(self, path: Path) -> np.ndarray:
+        with self._opened(path) as image:
+            _refuse(image, path)
+            mode = "L" if image.mode in _GREY else "RGB"
+            opaque = image
+            if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+                opaque = image.convert("RGBA")
+                if opaque.getchannel("A").getextrema()[0] < 255:
+                    raise UnusablePictureError("transparent in places; save it on the background it is to be seen on")
+                # Grey has three equal channels here, and would be weighed into numbers that can be one off.
+                opaque = opaque.getchannel("R") if mode == "L" else opaque
+            return np.asarray(opaque.convert(mode), dtype=np.uint8)
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[Any]:
+        """An image whose header has been read. Whatever Pillow raises over a damaged file is a reason."""
+        try:
+            with warnings.catch_warnings(), path.open("rb") as file:
+                # Of odd metadata, which is not read, and of sizes, which are checked.
+                warnings.simplefilter("ignore")
+                with self._module.open(file, formats=FORMATS) as image:
+                    yield image
+        except UnusablePictureError:
+            raise
+        except self._module.DecompressionBombError as error:
+            raise UnusablePictureError(_too_large(None)) from error
+        except self._module.UnidentifiedImageError as error:
+            raise UnusablePictureError(f"not to be read: it is damaged, or no image in {', '.join(FORMATS)}") from error
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") or type(error).__name__
+            raise UnusablePictureError(f"not to be read: it is damaged ({reason[:100]})") from error
+
+
+def _refuse(image: Any, path: Path) -> None:
+    """Refuse what could only be read by guessing, by what the header says.
+
+    Raises:
+        UnusablePictureError: with the reason.
+    """
+    if image.width * image.height > MOST_PIXELS:
+        raise UnusablePictureError(_too_large(image.size))
+    if image.width < 1 or image.height < 1:
+        raise UnusablePictureError("without pixels")
+    frames = getattr(image, "n_frames", 1)
+    if frames != 1:
+        raise UnusablePictureError(f"of {frames:,} pictures (animated, or of several pages); save one of them")
+    if image.mode not in (*_GREY, *_COLOUR):
+        kind = "I" if image.mode.startswith("I") else image.mode
+        raise UnusablePictureError(_REASONS.get(kind, _OTHER.format(mode=image.mode)))
+    if _is_deep(image, path):
+        raise UnusablePictureError(_DEEP)
+    turned = image.getexif().get(_ORIENTATION, 1)
+    if turned != 1:
+        raise UnusablePictureError(
+            f"to be turned before it is seen (EXIF orientation {turned}), which some programs that train networks do "
+            "and others do not; save it turned, or without that entry"
+        )
+
+
+def _is_deep(image: Any, path: Path) -> bool:
+    """Whether there are more than 8 bits a channel, which Pillow would cut off in silence."""
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            # Signature, length and name of the first chunk, width and height; then the bits.
+            head = file.read(25)
+        return head.startswith(_PNG) and head[24] > 8
+    if image.format == "TIFF":
+        bits = image.tag_v2.get(_BITS, 1)
+        return max(bits if isinstance(bits, tuple) else (bits,)) > 8
+    if image.format == "PPM":
+        # Of the decoder, last the value that stands for white where it is not 255.
+        arguments: Any = image.tile[0][3] if image.tile else None
+        return isinstance(arguments, tuple) and isinstance(arguments[-1], int) and arguments[-1] > 255
+    return False
+
+
+def _too_large(size: tuple[int, int] | None) -> str:
+    pixels = "" if size is None else f"of {size[0]:,} x {size[1]:,} pixels, "
+    return f"{pixels}larger than the {MOST_PIXELS:,} pixels that nmcheck reads; resize it to the model's size"
