@@ -29,7 +29,7 @@ def scores(network: AffineReluAffine, images: Tensor) -> list[float]:
             analytic.append((output_mean(network, x, gram), output_variance(network, x, gram)))
             jacobian = network.jacobian(image)
             run = control_variate(network, x, jacobian, pairs=PAIRS, label=0, seed=1000 * level + row, batch_size=1000)
-            sampled.append((run.mean, run.mean_se, run.variance, run.variance_se))
+            sampled.append((run.mean, run.mean_se, run.variance, run.variance_se, run.moved))
         mean, variance = (torch.stack(column).numpy() for column in zip(*analytic, strict=True))
         reference = SampledMoments(*(torch.stack(column).numpy() for column in zip(*sampled, strict=True)))
         for tightness in per_class(mean, variance, reference):
