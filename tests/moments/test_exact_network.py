@@ -23,7 +23,7 @@ def scores(network: AffineReluAffine, images: Tensor) -> list[float]:
     found: list[float] = []
     for level, sigma in enumerate(SIGMAS):
         analytic: list[tuple[Tensor, Tensor]] = []
-        sampled: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        sampled: list[tuple[Tensor, ...]] = []
         for row, image in enumerate(images):
             x = GaussianInput(image, sigma)
             analytic.append((output_mean(network, x, gram), output_variance(network, x, gram)))
