@@ -6,6 +6,7 @@ read.
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 import zlib
@@ -33,6 +34,10 @@ _BEGINNING = b"PK"
 _ENCRYPTED, _UTF_8 = 1, 0x800
 _NAME_LENGTH = 26
 """Place of the length of a name in front of a member."""
+_END, _COUNT, _LONGEST_END = b"PK\5\6", 6, 22 + 0xFFFF
+"""How the end of an archive begins, where behind that the number of members stands, and its length with a comment."""
+_COUNTED_ELSEWHERE = 0xFFFF
+"""The number of members of an archive that has more."""
 _LOCAL_HEADER = 30
 """Bytes in front of a member, its name apart."""
 _WAYS = {9: "Deflate64", zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "LZMA", 93: "Zstandard", 99: "AES"}
@@ -133,7 +138,8 @@ class Archive:
             self._members[name] = member
         if _overlap(members, archive.start_dir):
             raise DataError(f"{path}: two of its arrays share bytes, which no archive of NumPy's has; save it again.")
-        if not all(_named_alike(archive, member) for member in members):
+        is_whole = _counted(archive) in (len(archive.infolist()), _COUNTED_ELSEWHERE)
+        if not (is_whole and all(_named_alike(archive, member) for member in members)):
             raise DataError(f"{path}: its list of arrays does not agree with the arrays; save the file again.")
 
     @property
@@ -177,6 +183,15 @@ def open_archive(path: Path) -> Iterator[Archive]:
         raise DataError(f"{path} cannot be read as a NumPy .npz archive: {_first_line(error)}.") from error
     except MemoryError as error:
         raise DataError(f"{path} claims arrays larger than this machine's memory; check the file.") from error
+
+
+def _counted(archive: zipfile.ZipFile) -> int:
+    """How many members the end of an archive says there are: zipfile passes over those behind a damaged length."""
+    assert archive.fp is not None
+    size = archive.fp.seek(0, os.SEEK_END)
+    archive.fp.seek(max(0, size - _LONGEST_END))
+    end = archive.fp.read().rpartition(_END)[2]
+    return int.from_bytes(end[_COUNT : _COUNT + 2], "little")
 
 
 def _named_alike(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:

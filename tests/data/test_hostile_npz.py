@@ -318,6 +318,15 @@ def test_archives_behind_something_else_are_refused(tmp_path):
     assert "it does not begin as one" in refusal(path)
 
 
+def test_labels_behind_a_damaged_length_are_not_taken_for_missing(tmp_path):
+    """The first entry of the list swallows the second as its comment."""
+    path = write_zip(tmp_path / "d.npz", {"x.npy": npy(X), "y.npy": npy(Y)})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 32] = 51
+    path.write_bytes(content)
+    assert "its list of arrays does not agree with the arrays" in refusal(path)
+
+
 @pytest.mark.parametrize("place", [b"PK\1\2", b"PK\3\4"], ids=["list", "member"])
 def test_labels_listed_by_another_name_are_not_taken_for_missing(tmp_path, place):
     """Else the labels would be what the model says."""
