@@ -20,7 +20,13 @@ IMAGES = 2
 
 
 def network(
-    folder: Path, order: Sequence[int], *, leading: int | None = None, head: str | None = None, shift: float = 0.0
+    folder: Path,
+    order: Sequence[int],
+    *,
+    leading: int | None = None,
+    lead: float = 2.0,
+    head: str | None = None,
+    shift: float = 0.0,
 ) -> Path:
     """Flatten, Gemm, ReLU, Gemm and perhaps a head; class c has the row and bias of number ``order[c]``.
 
@@ -31,6 +37,7 @@ def network(
         folder: where the file goes.
         order: of every class, which of the drawn rows it has.
         leading: the row that wins.
+        lead: what is added to its bias for that.
         head: operator of the last node.
         shift: what is added to all logits in front of the head.
     """
@@ -39,7 +46,7 @@ def network(
     first, bias = draw.standard_normal((HIDDEN, inputs)) / inputs**0.5, draw.standard_normal(HIDDEN) / 4
     second, offset = draw.standard_normal((rows, HIDDEN)) / HIDDEN**0.5, draw.standard_normal(rows) / 10 + shift
     if leading is not None:
-        offset[leading] += 2.0
+        offset[leading] += lead
     nodes = [
         node("Flatten", ["x"], ["u"]),
         node("Gemm", ["u", "A", "a"], ["z"], transB=1),
@@ -66,7 +73,10 @@ def images(folder: Path, label: int | None = None) -> str:
 
 
 def rounds_by_place(patch: pytest.MonkeyPatch) -> None:
-    """Make the last digits of every element of a matrix product depend on its place, as kernels do at their edges."""
+    """Make the last digits of every element of a matrix product depend on its place, as kernels do at their edges.
+
+    In float64 the last three, as where large terms cancel.
+    """
     build = Program._build
 
     def rounding(program: Program, made: Node) -> Function:
@@ -78,7 +88,8 @@ def rounds_by_place(patch: pytest.MonkeyPatch) -> None:
             product = function(*values)
             assert isinstance(product, Tensor)
             place = torch.arange(product.shape[-1], dtype=product.dtype)
-            return product * (1 + torch.finfo(product.dtype).eps * (place % 4))
+            digit = 2.0**-23 if product.dtype == torch.float32 else 2.0**-42
+            return product * (1 + digit * (place % 4))
 
         return rounded
 

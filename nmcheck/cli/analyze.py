@@ -145,7 +145,7 @@ def analyze(
     reference_samples: Annotated[
         int,
         typer.Option(metavar="N", help="Noise samples per image of the Monte Carlo reference; even, and at least 500."),
-    ] = 600,
+    ] = 1500,
     reference_error: Annotated[
         float | None,
         typer.Option(

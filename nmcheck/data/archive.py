@@ -6,6 +6,7 @@ read.
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 import zlib
@@ -29,7 +30,14 @@ _UNREADABLE = (
 )  # fmt: skip
 """What a damaged archive makes zipfile raise."""
 _SUFFIX = ".npy"
-_ENCRYPTED = 1
+_BEGINNING = b"PK"
+_ENCRYPTED, _UTF_8 = 1, 0x800
+_NAME_LENGTH = 26
+"""Place of the length of a name in front of a member."""
+_END, _COUNT, _LONGEST_END = b"PK\5\6", 6, 22 + 0xFFFF
+"""How the end of an archive begins, where behind that the number of members stands, and its length with a comment."""
+_COUNTED_ELSEWHERE = 0xFFFF
+"""The number of members of an archive that has more."""
 _LOCAL_HEADER = 30
 """Bytes in front of a member, its name apart."""
 _WAYS = {9: "Deflate64", zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "LZMA", 93: "Zstandard", 99: "AES"}
@@ -116,7 +124,7 @@ class Archive:
     """An open archive.
 
     Raises:
-        DataError: two arrays have one name, or share bytes.
+        DataError: two arrays have one name, one has two, or two share bytes.
     """
 
     def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
@@ -130,6 +138,9 @@ class Archive:
             self._members[name] = member
         if _overlap(members, archive.start_dir):
             raise DataError(f"{path}: two of its arrays share bytes, which no archive of NumPy's has; save it again.")
+        is_whole = _counted(archive) in (len(archive.infolist()), _COUNTED_ELSEWHERE)
+        if not (is_whole and all(_named_alike(archive, member) for member in members)):
+            raise DataError(f"{path}: its list of arrays does not agree with the arrays; save the file again.")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -162,12 +173,34 @@ def open_archive(path: Path) -> Iterator[Archive]:
         raise DataError(f"{path} holds a single array; save images and labels as x and y with numpy.savez.")
     try:
         # Opened here, because zipfile leaves the file open if it is damaged.
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            yield Archive(archive, path)
+        with path.open("rb") as file:
+            # zipfile finds archives behind anything.
+            if file.read(2) != _BEGINNING:
+                raise zipfile.BadZipFile("it does not begin as one")
+            with zipfile.ZipFile(file) as archive:
+                yield Archive(archive, path)
     except _UNREADABLE as error:
         raise DataError(f"{path} cannot be read as a NumPy .npz archive: {_first_line(error)}.") from error
     except MemoryError as error:
         raise DataError(f"{path} claims arrays larger than this machine's memory; check the file.") from error
+
+
+def _counted(archive: zipfile.ZipFile) -> int:
+    """How many members the end of an archive says there are: zipfile passes over those behind a damaged length."""
+    assert archive.fp is not None
+    size = archive.fp.seek(0, os.SEEK_END)
+    archive.fp.seek(max(0, size - _LONGEST_END))
+    end = archive.fp.read().rpartition(_END)[2]
+    return int.from_bytes(end[_COUNT : _COUNT + 2], "little")
+
+
+def _named_alike(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    """Whether a member has the name that it is listed by: by another one, labels would be taken for missing."""
+    name = member.orig_filename.encode("utf-8" if member.flag_bits & _UTF_8 else "cp437")
+    assert archive.fp is not None
+    archive.fp.seek(member.header_offset)
+    head = archive.fp.read(_LOCAL_HEADER + len(name))
+    return head[_LOCAL_HEADER:] == name and head[_NAME_LENGTH : _NAME_LENGTH + 2] == len(name).to_bytes(2, "little")
 
 
 def _overlap(members: Sequence[zipfile.ZipInfo], end: int) -> bool:

@@ -5,6 +5,8 @@ Formats are those of ``FORMATS`` whatever a file is called: nothing that runs a 
 
 from __future__ import annotations
 
+import io
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,6 +104,11 @@ class _Pillow:
 
     def pixels(self, path: Path) -> np.ndarray:
         with self._opened(path) as image:
+            if image.format == "PNG":
+                # Its checksums, which decoding passes over; other formats have none.
+                image.verify()
+        # Where there is no standard error, the file itself may have its number.
+        with self._opened(path) as image, _silenced(image.format == "TIFF" and image.fp.fileno() != 2):
             _refuse(image, path)
             mode = "L" if image.mode in _GREY else "RGB"
             opaque = image
@@ -117,7 +124,7 @@ class _Pillow:
     def _opened(self, path: Path) -> Iterator[Any]:
         """An image whose header has been read. Whatever Pillow raises over a damaged file is a reason."""
         try:
-            with warnings.catch_warnings(), path.open("rb") as file:
+            with warnings.catch_warnings(), _Bounded(path) as file:
                 # Of odd metadata, which is not read, and of sizes, which are checked.
                 warnings.simplefilter("ignore")
                 with self._module.open(file, formats=FORMATS) as image:
@@ -131,6 +138,38 @@ class _Pillow:
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") or type(error).__name__
             raise UnusablePictureError(f"not to be read: it is damaged ({reason[:100]})") from error
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which nobody can ask for more than it has: damaged ones make Pillow do so, which would take memory."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(0, self._size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
+@contextmanager
+def _silenced(wanted: bool) -> Iterator[None]:
+    """Without what a C library writes to standard error by itself, as libtiff does of damaged files."""
+    try:
+        kept = os.dup(2) if wanted else None
+    except OSError:  # there is no standard error
+        kept = None
+    if kept is None:
+        yield
+        return
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _refuse(image: Any, path: Path) -> None:

@@ -97,7 +97,7 @@ class ConsistencyEntry(Record):
         images: number of images compared, all those used.
         max_difference: largest difference of an output value, divided by its own scale: its spread over the images, and
             what rounding explains over the tolerance.
-        precision: what the file computes in: ``half`` if a value that depends on the image has 16 bits.
+        precision: what the file computes in: ``half`` if any value it computes has 16 bits.
         tolerance: the difference above which the analysis refuses to go on, larger where the precision is half.
         runtime: name and version of the reference runtime.
         provider: its execution provider.

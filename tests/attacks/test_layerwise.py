@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from models import residual, write
+from tied_networks import PIXELS, network
 
 from nmcheck.attacks.ddn import ddn
 from nmcheck.attacks.layerwise import attack_layer, held_values
@@ -66,3 +67,17 @@ def test_what_a_change_leaves_alone_keeps_its_clean_value(tmp_path):
     relu = next(layer for layer in bounds.layers if layer.node == "r1")
     assert relu.kappa_certified is not None
     assert (relu.kappa_certified <= norms).all()
+
+
+def test_the_equal_of_a_class_hides_no_other_in_front_of_the_last_layer(tmp_path):
+    """In front of equal rows it is never predicted; the logits themselves may move apart."""
+    x = torch.rand(2, *PIXELS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    plain, doubled = (
+        Program(load_graph(network(tmp_path, order, leading=0)), torch.float64) for order in ([0, 1, 2], [0, 1, 0, 2])
+    )
+    for sources in (("x",), ("h",)):
+        torch.testing.assert_close(
+            attack_layer(doubled, sources, x), attack_layer(plain, sources, x), rtol=1e-6, atol=0
+        )
+    # A tie: of the logits alone, the least change flips.
+    assert (attack_layer(doubled, ("y",), x) < 1e-6).all()

@@ -178,11 +178,13 @@ def test_a_network_whose_derivative_says_nothing_has_no_moments_but_a_reason(tmp
     assert "steps" in (found.bounds[0].radius["lipschitz"].mean_reason or "")
 
 
-def test_no_z_score_where_the_reference_resolves_nothing_but_rounding(tmp_path: Path, images: str) -> None:
+def test_rounding_is_in_the_reference_s_errors_however_small_the_noise(tmp_path: Path, images: str) -> None:
+    """Of the two-stage engine, which is exact here, no z says more than chance and rounding do."""
     model = network(tmp_path / "m.onnx", RELU)
-    (tiny,) = report(model, images, sigmas=(1e-9,), engines=("two-stage",)).moments or (None,)
-    assert tiny is not None
-    assert all(row.mean_z is None and "rounding" in (row.mean_z_reason or "") for row in tiny.per_class)
+    for sigma in (1e-9, 1e-6, 1e-3):
+        (tiny,) = report(model, images, sigmas=(sigma,), engines=("two-stage",)).moments or (None,)
+        assert tiny is not None
+        assert all(row.mean_z is not None and abs(row.mean_z) < 5 for row in tiny.per_class)
     (usual,) = report(model, images, sigmas=(0.3,), engines=("two-stage",)).moments or (None,)
     assert usual is not None
     assert all(row.mean_z is not None for row in usual.per_class)

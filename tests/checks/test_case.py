@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import models
 import numpy as np
 import onnx
 import pytest
@@ -161,3 +162,23 @@ def test_seeds_differ_by_purpose_image_and_level_and_repeat() -> None:
     assert len(set(seeds)) == len(keys)
     assert seeds == [noise_seed(*key) for key in keys]
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_file_that_ends_in_an_arg_max_has_its_scales_doubted_too(tmp_path: Path) -> None:
+    nodes = [
+        models.node("Flatten", ["x"], ["f"]),
+        models.node("Gemm", ["f", "w"], ["z"]),
+        models.node("ArgMax", ["z"], axis=1, keepdims=0),
+    ]
+    w = models.weights(9, 3)
+    made = models.model(nodes, ("N", 3, 3), {"w": w - w.mean(axis=0)}, output_type=TensorProto.INT64)
+    path = models.write(made, tmp_path)
+    x = np.random.default_rng(0).random((20, 3, 3))
+    np.savez(tmp_path / "bare.npz", x=x)
+    labels = open_case(AnalyzeOptions(path, str(tmp_path / "bare.npz"), samples=20)).predicted.numpy()
+    assert len(np.unique(labels)) > 1
+    np.savez(tmp_path / "labelled.npz", x=x, y=labels)
+    case = open_case(AnalyzeOptions(path, str(tmp_path / "labelled.npz"), samples=20))
+    # Without a bias every positive factor gives the same classes.
+    warnings = scale_warnings(case, ReferenceSession(case.file_graph, threads=1), 1.0)
+    assert any("--scale byte" in warning for warning in warnings)

@@ -312,10 +312,29 @@ def test_chosen_images_are_those_of_the_whole(tmp_path, order, dtype, shape):
         assert part.images.dtype == array.dtype.newbyteorder("=")
 
 
-def test_archives_with_something_in_front_are_read(tmp_path):
+def test_archives_behind_something_else_are_refused(tmp_path):
     path = write_zip(tmp_path / "d.npz", {"x.npy": npy(X), "y.npy": npy(Y)})
     path.write_bytes(b"#!/bin/sh\n" + path.read_bytes())
-    assert np.array_equal(read_data(str(path), None).images, X)
+    assert "it does not begin as one" in refusal(path)
+
+
+def test_labels_behind_a_damaged_length_are_not_taken_for_missing(tmp_path):
+    """The first entry of the list swallows the second as its comment."""
+    path = write_zip(tmp_path / "d.npz", {"x.npy": npy(X), "y.npy": npy(Y)})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 32] = 51
+    path.write_bytes(content)
+    assert "its list of arrays does not agree with the arrays" in refusal(path)
+
+
+@pytest.mark.parametrize("place", [b"PK\1\2", b"PK\3\4"], ids=["list", "member"])
+def test_labels_listed_by_another_name_are_not_taken_for_missing(tmp_path, place):
+    """Else the labels would be what the model says."""
+    path = write_zip(tmp_path / "d.npz", {"x.npy": npy(X), "y.npy": npy(Y)})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"y.npy", content.rindex(place))] = ord("z")
+    path.write_bytes(content)
+    assert "its list of arrays does not agree with the arrays" in refusal(path)
 
 
 def test_headers_of_python_2_are_read_without_a_warning(tmp_path):

@@ -1,5 +1,6 @@
 """Image files that could be misread: read right, or refused by name with the reason."""
 
+import os
 import re
 import struct
 import warnings
@@ -172,7 +173,8 @@ def test_files_that_are_no_picture(tmp_path, name):
             look_and_read(reader, path)
 
 
-def test_damaged_pictures_end_in_a_reason(tmp_path):
+def test_damaged_pictures_end_in_a_reason(tmp_path, capfd):
+    """And libraries say nothing of their own on standard error."""
     reader = pillow_reader(tmp_path)
     generator = np.random.default_rng(0)
     for file, options in (
@@ -193,6 +195,32 @@ def test_damaged_pictures_end_in_a_reason(tmp_path):
                 look_and_read(reader, path)
             except UnusablePictureError:
                 continue
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_changed_byte_of_a_png_is_never_a_changed_pixel(tmp_path):
+    """Its checksums are compared: here the decoder would not notice."""
+    smooth = (np.add.outer(np.arange(32), np.arange(32)) * 4 % 256).astype(np.uint8)
+    path = saved(tmp_path, Image.fromarray(smooth), "a.png")
+    reader, whole = pillow_reader(tmp_path), path.read_bytes()
+    start = whole.index(b"IDAT") + 4
+    for place in range(start, whole.index(b"IEND") - 8):
+        content = bytearray(whole)
+        content[place] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(UnusablePictureError, match="not to be read: it is damaged"):
+            reader.pixels(path)
+
+
+def test_a_closed_standard_error_is_no_obstacle(tmp_path):
+    path = saved(tmp_path, COLOUR, "a.tif", compression="tiff_lzw")
+    reader, kept = pillow_reader(tmp_path), os.dup(2)
+    try:
+        os.close(2)
+        assert np.array_equal(reader.pixels(path), RIGHT)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def test_formats_and_suffixes_belong_together():

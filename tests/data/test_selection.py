@@ -77,3 +77,26 @@ def test_digest_names_pixels_shape_and_labels():
     assert len(names) == 6
     assert digest(pixels, labels) == digest(np.asfortranarray(pixels), labels)
     assert all(len(name) == 64 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("samples", "seed", "sha256"),
+    [
+        (20, 0, "b1774f23bb922c8cd980ece69f24cf09ec5a5fa89fca185ffbde08b5c0b58a98"),
+        (100, 7, "af13904ffd356a89d4aaa62ec816f6210aa4e66a88e8f36ea74c104368c09f77"),
+        (10_000, 0, "1cb5f3ef5ba03415a95af52f7e79d1d3399a6591a5350acb68d6da72ca5f227a"),
+    ],
+)
+def test_the_choice_does_not_depend_on_how_much_is_read(samples, seed, sha256):
+    """Digests from before only what is wanted was read: reports and baselines stay comparable."""
+    for data in (read_data("mnist", None), read_data("mnist", None, samples, seed)):
+        chosen = select(data, samples, seed)
+        assert data.labels is not None
+        assert digest(data.pixels(chosen), data.labels[chosen]) == sha256
+
+
+def test_an_image_that_was_not_read_cannot_be_had():
+    data = read_data("mnist", None, 5)
+    assert data.positions is not None
+    with pytest.raises(IndexError, match="was asked for that was not read"):
+        data.pixels(np.array([int(data.positions[0]) + 1]))

@@ -34,7 +34,7 @@ def samples(graph):
 
 
 def test_folder_is_complete(shared_models):
-    assert len(FILES) == 29 + 24
+    assert len(FILES) == 29 + 37
 
 
 @pytest.mark.parametrize("name", FILES or [ABSENT])

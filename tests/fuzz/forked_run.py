@@ -19,7 +19,6 @@ _TRIES = 3
 _LONGEST = 1000
 """Characters of an error that is still a sentence."""
 _ABOUT_DATA = ("Error: The data ", "Error: The model's metadata ", "Error: There is not enough memory ")
-_EXPECTED = (0, 2, 3)
 _OUT_OF_MEMORY = (
     "not enough memory",
     "bad_alloc",
@@ -31,11 +30,30 @@ _OUT_OF_MEMORY = (
 
 
 @dataclass(frozen=True)
+class Expected:
+    """How a command may end.
+
+    Attributes:
+        name: what the sentence of exit code 3 has to name; empty for nothing.
+        codes: exit codes that are right.
+        report: whether a JSON report is written to standard output.
+        lines: how lines on standard error may begin, errors and warnings apart.
+        memory: whether it may say that memory does not suffice, if it says how much.
+    """
+
+    name: str = ""
+    codes: tuple[int, ...] = (0, 2, 3)
+    report: bool = True
+    lines: tuple[str, ...] = ()
+    memory: bool = True
+
+
+@dataclass(frozen=True)
 class Run:
     """What became of one command.
 
     Attributes:
-        outcome: ``exit 0``, ``exit 2`` and ``exit 3`` are as they should be; all others say what went wrong.
+        outcome: ``exit`` and a code that is expected is as it should be; all others say what went wrong.
         seconds: of wall time.
         busy: seconds on the processor.
         grown: bytes the process grew by at its largest.
@@ -50,7 +68,7 @@ class Run:
 
     @property
     def failed(self) -> bool:
-        return self.outcome not in {f"exit {code}" for code in _EXPECTED}
+        return self.outcome not in {f"exit {code}" for code in (0, 2, 3)}
 
 
 def warm_up() -> None:
@@ -91,7 +109,7 @@ def run_forked(words: Sequence[str], folder: Path) -> Run:
     out, err = folder / "stdout", folder / "stderr"
     sys.stdout.flush()
     sys.stderr.flush()
-    own = _resident()
+    own = resident()
     tries = 0
     while True:
         tries += 1
@@ -108,7 +126,7 @@ def run_forked(words: Sequence[str], folder: Path) -> Run:
     stderr = err.read_bytes().decode("utf-8", "replace")
     lines = stderr.strip().splitlines()
     return Run(
-        outcome=_outcome(status, out.read_bytes(), stderr, Path(words[1]).name, words[0]),
+        outcome=ended(status, out.read_bytes(), stderr, Expected(Path(words[1]).name, memory=words[0] != "inspect")),
         seconds=seconds,
         busy=busy,
         grown=max(0, 1024 * usage.ru_maxrss - own),
@@ -127,7 +145,7 @@ def _child(words: Sequence[str], out: Path, err: Path) -> None:
         # Left at its default, the alarm ends the process even inside a library that never returns to Python.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
-        limit = _statm(0) + BYTES
+        limit = mapped() + BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         from nmcheck.cli.app import run
@@ -144,27 +162,34 @@ def _child(words: Sequence[str], out: Path, err: Path) -> None:
         os._exit(code)
 
 
-def _outcome(status: int, stdout: bytes, stderr: str, name: str, command: str) -> str:
-    """How the process ended, and, if it ended by itself, what is wrong with what it wrote."""
+def ended(status: int, stdout: bytes, stderr: str, expected: Expected) -> str:
+    """How a process ended, and, if it ended by itself, what is wrong with what it wrote."""
     if os.WIFSIGNALED(status):
         killed = os.WTERMSIG(status)
         return "timeout" if killed == signal.SIGALRM else f"signal {signal.Signals(killed).name}"
-    code = os.WEXITSTATUS(status)
+    return judged(os.WEXITSTATUS(status), stdout, stderr, expected)
+
+
+def judged(code: int, stdout: bytes, stderr: str, expected: Expected) -> str:
+    """The exit code, or what is wrong with it or with what was written."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("Error: ")]
+    others = sum(line.startswith(("Warning: ", *expected.lines)) for line in lines)
     # What is wrong with the data does not name the model.
     is_named = code == 3 and not any(line.startswith(_ABOUT_DATA) for line in errors)
     # An analysis may need more than the limit, if it says how much; looking into a file may not.
     out_of_memory = any(text in stderr.lower() for text in _OUT_OF_MEMORY)
+    done = code in (0, 1)
     wrong = {
-        f"exit {code}": code not in _EXPECTED,
+        f"exit {code}": code not in expected.codes,
         "traceback": "Traceback (most recent call last)" in stderr,
-        "out of memory": out_of_memory and (command == "inspect" or "iB)" not in stderr),
+        "out of memory": out_of_memory and not (expected.memory and "iB)" in stderr),
         "unprintable error": any(not (letter.isprintable() or letter == "\n") for letter in stderr),
-        "noise on stderr": len(lines) != len(errors) + sum(line.startswith("Warning: ") for line in lines),
-        "bad report": code == 0 and (bool(errors) or not _is_report(stdout)),
-        "no clear sentence": code != 0 and not (len(errors) == 1 and _is_sentence(errors[0], name if is_named else "")),
-        "report in spite of an error": code != 0 and bool(stdout),
+        "noise on stderr": len(lines) != len(errors) + others,
+        "bad report": done and (bool(errors) or (expected.report and not _is_report(stdout))),
+        "no clear sentence": not done
+        and not (len(errors) == 1 and _is_sentence(errors[0], expected.name if is_named else "")),
+        "report in spite of an error": not done and bool(stdout),
     }
     return next((outcome for outcome, found in wrong.items() if found), f"exit {code}")
 
@@ -183,11 +208,17 @@ def _is_report(stdout: bytes) -> bool:
         return False
 
 
+def mapped() -> int:
+    """Bytes this process has mapped."""
+    return _statm(0)
+
+
 def _statm(field: int) -> int:
     with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
         return int(file.read().split()[field]) * resource.getpagesize()
 
 
-def _resident() -> int:
+def resident() -> int:
+    """Bytes of its own that it has in memory."""
     # Pages of files are not copied into the fork's count; they come back as they are touched.
     return _statm(1) - _statm(2)

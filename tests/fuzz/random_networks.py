@@ -58,9 +58,9 @@ class Drawing:
     def weights(self, *shape: int, scale: float = 1.0) -> Array:
         return (scale * self.generator.standard_normal(shape)).astype(np.float32)
 
-    def constant(self, array: Array) -> str:
+    def constant(self, array: Array | np.generic) -> str:
         name = f"c{len(self.arrays)}"
-        self.arrays[name] = array
+        self.arrays[name] = np.asarray(array)
         return name
 
     def add(self, op: str, *others: str, first: bool = False, **attributes: Any) -> None:
@@ -80,6 +80,7 @@ class Drawing:
         proto = model([*self.nodes, made], self.shape, self.arrays, opset=OPSET, ir_version=10, outputs=(name,))
         session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
         (found,) = session.run(None, {"x": self.generator.random(self.shape, dtype=np.float32)})
+        found = np.asarray(found)
         if not np.isfinite(found).all() or found.size > 600 or found.size < 1:
             raise ValueError(f"{made.op_type} leads out of what is wanted")
         return found.shape
@@ -87,19 +88,23 @@ class Drawing:
     def positive(self) -> None:
         """Something that is 1 and more, whatever comes in."""
         self.add("Softplus")
-        self.add("Add", self.constant(np.float32([1.0])))
+        self.add("Add", self.constant(np.array([1.0], np.float32)))
 
     def between(self) -> None:
         """Something within (-0.9, 0.9)."""
         self.add("Tanh")
-        self.add("Mul", self.constant(np.float32([0.9])))
+        self.add("Mul", self.constant(np.array([0.9], np.float32)))
 
 
 Block = Callable[[Drawing], None]
 
 
 def _elementwise(op: str, **ranges: tuple[float, float]) -> Block:
-    return lambda d: d.add(op, **{key: d.number(*limits) for key, limits in ranges.items()})
+    def block(d: Drawing) -> None:
+        attributes: dict[str, Any] = {key: d.number(*limits) for key, limits in ranges.items()}
+        d.add(op, **attributes)
+
+    return block
 
 
 def _clip(d: Drawing) -> None:
@@ -130,14 +135,14 @@ def _after(prepare: Callable[[Drawing], None], op: str) -> Block:
 def _power(d: Drawing) -> None:
     if d.choice(True, False):
         d.add("Pow", d.constant(np.float32(d.choice(2, 3))))
-        d.add("Mul", d.constant(np.float32([0.2])))
+        d.add("Mul", d.constant(np.array([0.2], np.float32)))
     else:
         d.positive()
         d.add("Pow", d.constant(np.float32(d.choice(0.5, -1.0, 1.5))))
 
 
 def _exp(d: Drawing) -> None:
-    d.add("Mul", d.constant(np.float32([0.3])))
+    d.add("Mul", d.constant(np.array([0.3], np.float32)))
     d.add(d.choice("Exp", "Sinh", "Cosh"))
 
 
@@ -287,7 +292,7 @@ def _reduction(d: Drawing) -> None:
         d.positive()
     if op == "ReduceProd":
         d.between()
-    d.add(op, d.constant(np.int64([d.choice(2, 3, -1)])), keepdims=1)
+    d.add(op, d.constant(np.array([d.choice(2, 3, -1)], np.int64)), keepdims=1)
 
 
 def _shapes(d: Drawing) -> None:
@@ -298,22 +303,27 @@ def _shapes(d: Drawing) -> None:
         case "Transpose" if d.is_image:
             d.add("Transpose", perm=[0, 1, 3, 2])
         case "Slice" if d.now[-1] > 2:
-            ends = [np.int64([1]), np.int64([d.now[-1]]), np.int64([-1]), np.int64([d.choice(1, 2)])]
+            ends = [
+                np.array([1], np.int64),
+                np.array([d.now[-1]], np.int64),
+                np.array([-1], np.int64),
+                np.array([d.choice(1, 2)], np.int64),
+            ]
             d.add("Slice", *(d.constant(end) for end in ends))
         case "Pad":
             pads = [0] * (2 * rank)
             pads[rank - 1], pads[-1] = 1, 2
             mode = d.choice("constant", "edge", "reflect") if d.now[-1] > 3 else "constant"
-            d.add("Pad", d.constant(np.int64(pads)), mode=mode)
+            d.add("Pad", d.constant(np.array(pads, np.int64)), mode=mode)
         case "Tile":
             repeats = [1] * rank
             repeats[-1] = 2
-            d.add("Tile", d.constant(np.int64(repeats)))
+            d.add("Tile", d.constant(np.array(repeats, np.int64)))
         case "Squeeze":
-            d.add("Unsqueeze", d.constant(np.int64([-1])))
-            d.add("Squeeze", d.constant(np.int64([-1])))
+            d.add("Unsqueeze", d.constant(np.array([-1], np.int64)))
+            d.add("Squeeze", d.constant(np.array([-1], np.int64)))
         case "Gather" if d.now[-1] > 2:
-            d.add("Gather", d.constant(np.int64([0, 2, 0])), axis=-1)
+            d.add("Gather", d.constant(np.array([0, 2, 0], np.int64)), axis=-1)
         case "CumSum":
             d.add("CumSum", d.constant(np.int64(rank - 1)), reverse=d.choice(0, 1), exclusive=d.choice(0, 1))
         case "Neg":
@@ -329,7 +339,7 @@ def _space(d: Drawing) -> None:
     elif height % 2 == width % 2 == 0:
         d.add("SpaceToDepth", blocksize=2)
     else:
-        scales = d.constant(np.float32([1, 1, 2, 1]))
+        scales = d.constant(np.array([1, 1, 2, 1], np.float32))
         d.add("Resize", "", scales, mode=d.choice("nearest", "linear"))
 
 

@@ -340,7 +340,7 @@ def test_confidences_are_those_of_both_ends(tmp_path, capsys):
         ("model", 3, "model.onnx"),
         ("disk", 3, "No space left on device"),
         ("folder", 3, "No such file or directory"),
-        ("twice", 2, "Two reports would go to the same file"),
+        ("twice", 2, "--json and --sarif would be the same file"),
         ("policy", 2, "the policy cannot be read"),
     ],
 )

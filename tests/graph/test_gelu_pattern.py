@@ -9,6 +9,8 @@ import pytest
 from formula import Formula, agrees, recognized
 from onnx import TensorProto, helper
 
+from nmcheck.errors import ModelError
+
 ROOT = math.sqrt(2 / math.pi)
 HALVES = [np.dtype(np.float16), helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16)]
 
@@ -140,6 +142,17 @@ def test_a_broadcast_constant_that_widens_the_value_stays(tmp_path: Path) -> Non
     wide = f.constant(np.full((3, 1, 1), 0.5))
     graph = f.graph(f("Mul", f("Mul", "x", f("Add", f("Erf", f("Div", "x", math.sqrt(2))), 1.0)), wide), tmp_path)
     assert "Gelu" not in {node.op for node in graph.nodes}
+
+
+@pytest.mark.parametrize(
+    ("op", "opset", "attribute"), [("Gelu", 20, {"linear": 2.0}), ("HardSwish", 17, {"slope": 0.3})]
+)
+def test_a_file_cannot_state_constants_that_the_operators_have_not(
+    tmp_path: Path, op: str, opset: int, attribute: dict[str, float]
+) -> None:
+    f = Formula()
+    with pytest.raises(ModelError, match="Unrecognized attribute"):
+        f.graph(f(op, "x", **attribute), tmp_path, opset=opset)
 
 
 def test_several_in_a_row(tmp_path: Path) -> None:

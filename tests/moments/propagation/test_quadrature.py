@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -75,8 +76,8 @@ def averages(function: Scalar, kinks: tuple[float, ...], mean: float, sd: float)
     z = (edges[:-1, None] + half * (places + 1)).ravel()
     w = (half * weights).ravel() * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     rise = (function(torch.from_numpy(mean + sd * z)) - function(torch.tensor(mean, dtype=torch.float64))).numpy()
-    average, slope = w @ rise, w @ (z * rise)
-    return average, slope, max(w @ rise**2 - average**2, 0.0) ** 0.5
+    average, slope, square = (math.fsum(w * term) for term in (rise, z * rise, rise**2))
+    return average, slope, max(square - average**2, 0.0) ** 0.5
 
 
 def answer(name: str, mean: Tensor, sd: float, dtype: torch.dtype = torch.float64) -> Moments:
@@ -126,7 +127,7 @@ def test_what_it_is_compared_with_is_right(name: str, mean: float, sd: float) ->
     }
     middle = -mean / sd
     places = sorted({-REACH, *(middle + place / sd for place in (-30, -3, 0, 3, 30)), -2, 0, 2, REACH})
-    truth = mpmath.quad(
+    truth: Any = mpmath.quad(
         lambda z: functions[name](mean + sd * z) * mpmath.npdf(z), [z for z in places if abs(z) <= REACH]
     )
     rise, _, spread = averages(*CURVES[name], mean, sd)
@@ -142,20 +143,21 @@ def exponentials(name: str) -> tuple[tuple[complex, complex], ...]:
     return ((unit, 0.5), (-unit, 0.5)) if name.startswith("cos") else ((unit, 0.5 / unit), (-unit, -0.5 / unit))
 
 
-@pytest.mark.parametrize("sd", [1e-3, 0.1, 1.0, 5.0, 1e3])
-@pytest.mark.parametrize("name", HARMONIC)
+@pytest.mark.parametrize(
+    ("name", "sd"),
+    # The means of those that grow are beyond float64 where these are wider.
+    [(name, sd) for name in HARMONIC for sd in (1e-3, 0.1, 1.0, 5.0, 1e3) if sd <= 5 or HARMONIC[name][1] < 0],
+)
 def test_harmonic_functions_are_exact(name: str, sd: float) -> None:
     """As sums of exponentials, of which E exp(c x) = exp(c mu + c^2 sd^2 / 2), in many digits."""
     function, sign = HARMONIC[name]
-    if sign > 0 and sd > 5:
-        pytest.skip("its mean is beyond float64")
     parts = exponentials(name)
     mean = torch.tensor([0.0, 0.3, 1.0, -5.0, math.pi / 2, 3.0 * sd], dtype=torch.float64)
     found = smooth(step(function, harmonic=sign), mean, torch.full_like(mean, sd))
     assert not found.error.any()
     with mpmath.workdps(60):
 
-        def expected(c: complex, mu: float) -> mpmath.mpc:
+        def expected(c: complex, mu: float) -> Any:
             return mpmath.exp(c * mpmath.mpf(mu) + mpmath.mpc(c) ** 2 * mpmath.mpf(sd) ** 2 / 2)
 
         for index, mu in enumerate(mean.tolist()):
