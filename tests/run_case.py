@@ -73,7 +73,7 @@ COMMANDS = {
         ("bounds",), _ON_DATA, _OUTPUT,
         {
             "save_adversarial": ("--save-adversarial", "adversarial_linf.npz"),
-            "vnnlib": ("--vnnlib", "image_0_linf_0.1.vnnlib"),
+            "vnnlib": ("--vnnlib", "linf_0.1/instances.csv"),
         },
         ("--norm", "inf", "--samples", "2"),
     ),
@@ -150,8 +150,9 @@ def make_inputs(folder: Path) -> dict[str, Path]:
         for node in graph.nodes
     ]
     text = json.dumps(drawn_networks.bounds_report(layers, fingerprint=graph.model.fingerprint))
-    for name in ("report.json", "baseline.json"):
-        (folder / name).write_text(text)
+    (folder / "report.json").write_text(text)
+    head = {"schema_version": 1, "model": {"fingerprint": graph.model.fingerprint}, "data": {}}
+    (folder / "baseline.json").write_text(json.dumps(head))
     inputs = {
         "model": path,
         "models": path,
@@ -166,7 +167,7 @@ def make_inputs(folder: Path) -> dict[str, Path]:
         "report": folder / "report.json",
     }
     build = COMMANDS["bank build"]
-    assert run([*build.line({**inputs, "output": inputs["bank"]}), "--quiet"]) == 0
+    assert run([*build.line({**inputs, "output": inputs["bank"]}), "--store", "full", "--quiet"]) == 0
     return inputs
 
 

@@ -17,8 +17,8 @@ from nmcheck.errors import OutputError, UnsupportedError
 from nmcheck.whole_file import whole_file
 
 ADVERSARIAL_FILES = ("adversarial_*.npz", "adversarial_*.png")
-VNNLIB_FILES = ("image_*_linf_*.vnnlib", "instances.csv")
-"""Patterns of the names of what is written."""
+VNNLIB_FILES = ("linf_*/image_*_linf_*.vnnlib", "linf_*/instances.csv")
+"""Patterns of the names of what is written; questions lie in a folder for each norm."""
 TIMEOUT = 120
 """Seconds an external verifier is given for a question, by default."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -142,18 +144,18 @@ def build_bank(plan: BankPlan, progress: Progress | None = None) -> None:
 
 def _begun(options: BankOptions) -> tuple[Header, int] | None:
     """The bank to go on with, if there is one, and how far it is."""
-    output = options.output
-    with explained(output, "made"):
-        is_there, is_folder, is_file = output.exists(), output.is_dir(), output.is_file()
-    if is_folder:
+    mode = None
+    with explained(options.output, "made"), suppress(FileNotFoundError):
+        mode = options.output.stat().st_mode
+    if mode is None:
+        _check_folder(options)
+        return None
+    if stat.S_ISDIR(mode):
         raise UsageError(
             f"{options.output} is a folder; name a file by --output, such as {options.output / 'bank.h5'}."
         )
-    if is_there and not is_file:
+    if not stat.S_ISREG(mode):
         raise UsageError(f"{options.output} is no file but a device or a pipe; choose another --output.")
-    if not is_there:
-        _check_folder(options)
-        return None
     if options.force:
         _check_folder(options)
         return None
@@ -242,7 +244,7 @@ def bank_header(case: Case, options: BankOptions, cut: Node, maker: PointMaker, 
 
 def _check_folder(options: BankOptions) -> None:
     """What can be known of the place before the long work."""
-    if options.output.is_symlink():
+    if options.output.is_symlink() and not options.output.exists():
         raise UsageError(f"{options.output} is a link that leads nowhere; remove it, or choose another --output.")
     folder = options.output.resolve().parent
     if not folder.is_dir():

@@ -97,6 +97,12 @@ def _missing(folder: Path) -> list[Path]:
         return []
 
 
+def tidy(folder: Path) -> None:
+    """Delete what dead runs left in a folder, if that can be done."""
+    with suppress(OSError):
+        _try_folder(folder)
+
+
 def write_file(path: Path, text: str) -> None:
     """Write a report that is either whole or not there.
 

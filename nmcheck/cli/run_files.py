@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
 
-from nmcheck.cli.output import check_writable
+from nmcheck.cli.output import check_writable, tidy
 from nmcheck.cli.streams import check_stdout
 from nmcheck.errors import UsageError
 from nmcheck.temporary import open_temporary, remove
@@ -34,7 +34,7 @@ class OutputFolder:
 
     Attributes:
         path: the folder.
-        names: patterns of the files' names.
+        names: patterns of the files' names, as of ``fnmatch``, with those of the folders in it that they lie in.
     """
 
     path: Path
@@ -86,10 +86,14 @@ def check_files(
     outputs = list(_outputs(files))
     inside = [(option, folder) for option, folder in (folders or {}).items() if folder is not None]
     entries = [entry for option, folder in inside for entry in _entries(option, folder)]
-    places = [*outputs, *(_Output(option, folder.path, _target(folder.path), None) for option, folder in inside)]
+    places = [*outputs, *(place for option, folder in inside for place in _places(option, folder))]
     _check_data(data, [*outputs, *entries, *_redirected()], places)
     _check_inputs(models, others or {}, [*outputs, *entries, *_redirected()])
     _check_each_other(outputs, inside, entries)
+    for option, folder in inside:
+        for place in _places(option, folder):
+            if place.path != folder.path:
+                tidy(place.path)
     for output in outputs if writable else ():
         check_writable(output.path, output.option)
     if stdout:
@@ -106,14 +110,38 @@ def _outputs(files: Mapping[str, Path | None]) -> Iterator[_Output]:
 
 def _entries(option: str, folder: OutputFolder) -> Iterator[_Output]:
     """Files in the folder that would be replaced, links that lead nowhere included."""
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder.path))
-    except OSError:
-        return
-    for name in names:
-        if _fits(name, folder.names):
-            path = folder.path / name
+    for pattern in folder.names:
+        for path in _matching(folder.path, pattern.split("/")):
             yield _Output(option, path, _target(path), _key(_status(path)))
+
+
+def _places(option: str, folder: OutputFolder) -> Iterator[_Output]:
+    """The folders that files are written into."""
+    yield _Output(option, folder.path, _target(folder.path), None)
+    for inner in dict.fromkeys(pattern.rpartition("/")[0] for pattern in folder.names):
+        for path in _matching(folder.path, inner.split("/")) if inner else ():
+            yield _Output(option, path, _target(path), None)
+
+
+def _matching(folder: Path, patterns: list[str]) -> Iterator[Path]:
+    """What lies in a folder by names that fit, each a step deeper."""
+    for path in _listed(folder):
+        if _fits(path.name, patterns[0]):
+            if len(patterns) == 1:
+                yield path
+            else:
+                yield from _matching(path, patterns[1:])
+
+
+def _lies_in(target: Path, folder: OutputFolder) -> bool:
+    """Whether a file has a name of one that is written into a folder."""
+    for pattern in folder.names:
+        patterns = pattern.split("/")
+        above = (target, *target.parents)[len(patterns) : len(patterns) + 1]
+        fits = all(_fits(name, part) for name, part in zip(target.parts[-len(patterns) :], patterns, strict=False))
+        if fits and above and _is_folder(above[0], _target(folder.path)):
+            return True
+    return False
 
 
 def _redirected() -> Iterator[_Output]:
@@ -197,7 +225,7 @@ def _files_in(folder: Path) -> Iterator[Key]:
 
 def _listed(folder: Path) -> list[Path]:
     try:
-        return [Path(entry.path) for entry in os.scandir(folder)]
+        return sorted(folder.iterdir())
     except OSError:
         return []
 
@@ -213,8 +241,9 @@ def _check_each_other(outputs: list[_Output], folders: list[tuple[str, OutputFol
                 raise UsageError(
                     f"{output.option} {output.path} is to be a file, and {option} {folder.path} a folder there; {EACH}."
                 )
-            within = _is_folder(output.target.parent, target) and _fits(output.target.name, folder.names)
-            if within or any(_same(output, entry) for entry in entries if entry.option == option):
+            if _lies_in(output.target, folder) or any(
+                _same(output, entry) for entry in entries if entry.option == option
+            ):
                 raise UsageError(
                     f"{output.option} {output.path} would be a file that {option} {folder.path} writes; {EACH}."
                 )
@@ -257,8 +286,8 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _fits(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name.casefold(), pattern.casefold()) for pattern in patterns)
+def _fits(name: str, pattern: str) -> bool:
+    return fnmatchcase(name.casefold(), pattern.casefold())
 
 
 def _status(path: Path) -> os.stat_result | None:

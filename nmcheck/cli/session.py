@@ -6,10 +6,9 @@ import datetime as dt
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
-from nmcheck.cli.viewers import installed_viewers
+from nmcheck.cli.viewers import ViewerEntry, installed_viewers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +31,7 @@ Analyze = Callable[["AnalyzeOptions", "Progress"], "Report"]
 Bounds = Callable[["BoundsOptions", "Progress"], "Report"]
 Compare = Callable[["CompareOptions", "Progress"], "Comparison"]
 Inspect = Callable[["Path"], "Inspection"]
-Viewers = Callable[[], tuple[EntryPoint, ...]]
+Viewers = Callable[[], tuple[ViewerEntry, ...]]
 PlanBank = Callable[["BankOptions", "Progress"], "BankPlan"]
 BuildBank = Callable[["BankPlan", "Progress"], None]
 Gate = Callable[["GateOptions", "Progress"], "GateResult"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from nmcheck.cli.messages import warn
 from nmcheck.errors import NmcheckError, UsageError
@@ -36,12 +36,30 @@ class Viewer(Protocol):
         """
 
 
-def installed_viewers() -> tuple[EntryPoint, ...]:
+@runtime_checkable
+class ViewerEntry(Protocol):
+    """An entry point, whichever package found it: the backport importlib_metadata puts its own class in the way."""
+
+    @property
+    def name(self) -> str:
+        """What ``--viewer`` takes."""
+        ...
+
+    @property
+    def value(self) -> str:
+        """What it leads to, as ``package.module:name``."""
+        ...
+
+    def load(self) -> Any:
+        """The viewer; its modules are imported."""
+
+
+def installed_viewers() -> tuple[ViewerEntry, ...]:
     """The entry points of all installed viewers."""
     return tuple(entry_points(group=GROUP))
 
 
-def load_viewer(name: str, found: Iterable[EntryPoint]) -> Viewer:
+def load_viewer(name: str, found: Iterable[ViewerEntry]) -> Viewer:
     """The viewer of a name. One that fails to load is a warning with its name; another of that name is tried.
 
     Raises:

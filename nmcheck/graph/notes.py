@@ -138,12 +138,12 @@ def _check_text(path: Path, model: ModelProto) -> None:
 
 
 def _take_external_data(path: Path, model: ModelProto) -> None:
-    size = sum(ExternalDataInfo(t).length or 0 for t in model.graph.initializer if uses_external_data(t))
-    if model.ByteSize() + size > _LARGEST:
-        raise _too_large(path)
     try:
+        size = sum(ExternalDataInfo(t).length or 0 for t in model.graph.initializer if uses_external_data(t))
+        if model.ByteSize() + size > _LARGEST:
+            raise _too_large(path)
         load_external_data_for_model(model, str(path.parent))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+    except (OSError, ValueError, TypeError, onnx.checker.ValidationError) as error:
         raise ModelError(
             f"{path}: the weights stored outside the file could not be read; put the external data files next to it."
         ) from error

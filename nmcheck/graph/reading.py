@@ -66,6 +66,10 @@ def read_model(path: Path) -> ModelFile:
             f"{path}: the weights stored outside the file could not be read ({_first_line(error)}); put the external "
             "data files next to the model."
         ) from error
+    except TypeError as error:
+        raise ModelError(
+            f"{path}: onnx reads no weights stored outside the file where the model's name is not text; rename it."
+        ) from error
     if model.graph.sparse_initializer:
         raise UnsupportedError(f"{path}: sparse initializers are not supported; export the weights as dense tensors.")
     weights = initializers.arrays()

@@ -115,7 +115,8 @@ def test_the_slope_of_a_tanh_gelu_does_not_depend_on_its_scale(scale: float, cub
     found = Gelu("tanh", k * scale, k * CUBIC * scale**3 * cubic)
     x = torch.linspace(-12, 12, 400_001, dtype=torch.float64) / scale
     measured = steepest(found, x)
-    assert measured <= bound_of(found) < measured + 1e-3
+    # The bound grows with the deviation to either side, the slope itself at most as fast.
+    assert measured <= bound_of(found) < measured + 2 * TANH_GELU_DRIFT * abs(1 - cubic) + 2e-4
     assert measured == pytest.approx(largest(tanh_gelu(cubic)), rel=1e-6)
 
 

@@ -205,6 +205,18 @@ def test_from_build_to_report(files, capsys) -> None:
     assert run([*command, "--resume"]) == 0
     assert bank.read_bytes() == whole
     capsys.readouterr()
+    assert run([*command, "--resume", "--force"]) == 2
+    assert "leave one of them out" in capsys.readouterr().err
+    assert run([*command, "--seed", "1", "--force", "-q"]) == 0
+    other = bank.read_bytes()
+    assert other != whole
+    assert sorted(path.name for path in bank.parent.iterdir()) == ["bank.h5", "images.npz", "model.onnx"]
+    (bank.parent / "link.h5").symlink_to(bank)
+    assert run([*command[:-1], str(bank.parent / "link.h5"), "--force", "-q"]) == 0
+    assert (bank.parent / "link.h5").is_symlink()
+    with BankFile(bank) as file:
+        assert file.done.all()
+    capsys.readouterr()
     assert run(["bank", "info", str(bank), "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["k"] == 5
     for name, start in (("markdown", "## nmcheck"), ("html", "<!DOCTYPE html>")):
@@ -219,7 +231,7 @@ def test_from_build_to_report(files, capsys) -> None:
 
 
 SLOW = """
-import sys, time
+import time
 from nmcheck.linearize.bank.store import BankFile
 write = BankFile.write
 def slow(self, index, content):
@@ -227,8 +239,8 @@ def slow(self, index, content):
     print("point", flush=True)
     time.sleep(0.2)
 BankFile.write = slow
-from nmcheck.cli.app import run
-sys.exit(run(sys.argv[1:]))
+from nmcheck.__main__ import main
+main()
 """
 
 
@@ -246,10 +258,10 @@ def stopped_build(command: list[str], points: int, by: signal.Signals) -> tuple[
 
 
 def test_interrupted_by_the_user_a_build_says_how_to_go_on(files) -> None:
-    """A real SIGINT, while the points are made."""
+    """A real signal, as a supervisor's, while the points are made; Ctrl-C is no other."""
     model, data, bank = files
     command = ["bank", "build", model, "--data", data, "-k", "20", "-o", str(bank), "--kernels", "native"]
-    code, errors = stopped_build(command, 1, signal.SIGINT)
+    code, errors = stopped_build(command, 1, signal.SIGTERM)
     assert code == 130
     assert "of 20 points done; what is done is safe in" in errors
     assert "--resume" in errors.strip().splitlines()[-1]

@@ -99,6 +99,7 @@ def test_a_folder_that_is_filled_has_no_input_by_the_name_of_a_file_to_come(
     command, option, source, link = attack
     entry, before = COMMANDS[command], content(inputs["model"].parent)
     path = folder / entry.fills[option][1]
+    path.parent.mkdir(exist_ok=True)
     path.symlink_to(inputs[source]) if link == "a symbolic link" else path.hardlink_to(inputs[source])
     there = content(folder)
     line = entry.line({**{name: inputs[name] for name in entry.reads}, option: folder})
@@ -110,7 +111,17 @@ def test_a_folder_that_is_filled_has_no_input_by_the_name_of_a_file_to_come(
 def test_other_files_in_a_folder_that_is_filled_do_not_matter(inputs, tmp_path: Path) -> None:
     for name in ("found.npz", "image.vnnlib", "model.onnx"):
         (tmp_path / name).symlink_to(inputs["data"])
-    check_files({}, folders={"--vnnlib": OutputFolder(tmp_path, ("image_*_linf_*.vnnlib",))}, data=str(inputs["data"]))
+    check_files(
+        {}, folders={"--vnnlib": OutputFolder(tmp_path, ("linf_*/image_*_linf_*.vnnlib",))}, data=str(inputs["data"])
+    )
+
+
+def test_folders_in_a_folder_that_is_filled_may_not_lead_into_the_data(inputs, pictures: Path, capsys) -> None:
+    (pictures.parent / "left").mkdir()
+    (pictures.parent / "left" / "linf_0.1").symlink_to(pictures)
+    line = COMMANDS["bounds"].line({"model": inputs["model"], "data": pictures, "vnnlib": pictures.parent / "left"})
+    assert run(line, NothingRuns()) == 2
+    assert "left/linf_0.1 lies in the folder of the data" in capsys.readouterr().err
 
 
 def test_data_read_through_a_part_of_its_name(inputs, capsys) -> None:
@@ -213,6 +224,7 @@ def test_two_outputs_are_two_files(inputs, tmp_path: Path, capsys, pair: tuple[s
         ("there", "there/found", "is to be a file, and --save-adversarial"),
         ("there/found", "there/found", "is to be a file, and --save-adversarial"),
         ("old/link.npz", "old", "would be a file that --save-adversarial"),
+        ("adversarial_linf.npz", ".", "would be a file that --save-adversarial"),
     ],
 )
 def test_a_file_is_apart_from_the_folders(inputs, tmp_path: Path, capsys, case: tuple[str, str, str]) -> None:

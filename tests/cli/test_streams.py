@@ -15,6 +15,7 @@ import made_up_comparison
 import made_up_gate
 import made_up_report
 import pytest
+from forked import forked
 
 from nmcheck.checks.gate.propose import Proposal
 from nmcheck.checks.gate.run import GateResult
@@ -71,6 +72,8 @@ LINES = {
         "-o",
         "BANK",
         "--resume",
+        "--store",
+        "full",
     ],
     "bank info": ["bank", "info", "BANK"],
     "bank verify": ["bank", "verify", "BANK", "MODEL"],
@@ -225,11 +228,10 @@ def test_a_pipe_of_a_command_s_own_that_breaks_is_no_failed_gate(inputs, capsys)
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX descriptors")
 def test_closed_descriptors_are_opened_on_nothing() -> None:
-    child = os.fork()
-    if child == 0:
+    def closed() -> None:
         os.closerange(0, 3)
         open_descriptors()
         nothing = Path(os.devnull).stat()
-        same = all(os.path.samestat(os.fstat(number), nothing) for number in range(3))
-        os._exit(0 if same else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert all(os.path.samestat(os.fstat(number), nothing) for number in range(3))
+
+    assert forked(closed) == 0

@@ -73,6 +73,15 @@ def test_report_reaches_the_viewer(own, model, tmp_path):
     assert overlay.metrics[0].key == "kappa"
 
 
+def test_an_entry_point_of_the_backport_is_one(own, model, tmp_path):
+    """The packages importlib_metadata and importlib.metadata have a class each; either may have found the viewer."""
+    backport = pytest.importorskip("importlib_metadata")
+    found = (backport.EntryPoint("netron", "made_up_viewer:show", GROUP),)
+    report = write_report(tmp_path, fingerprint=load_graph(model).model.fingerprint)
+    assert view(found, model, "--report", report) == 0
+    assert SHOWN[0][0] == model
+
+
 def test_report_of_another_model_is_refused_unless_forced(own, model, tmp_path, capsys):
     report = write_report(tmp_path)
     assert view(own, model, "--report", report) == 2

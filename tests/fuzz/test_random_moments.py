@@ -18,4 +18,4 @@ def test_reference_and_engines_agree_with_plain_sampling(seed: int, tmp_path: Pa
 
 def test_the_networks_have_most_operators_that_moments_support() -> None:
     drawn = {operator for seed in range(200) for operator in draw(seed)[2]}
-    assert len(drawn) >= 85
+    assert len(drawn) >= 80

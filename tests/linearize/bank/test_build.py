@@ -1,20 +1,23 @@
 """A build that is killed, stopped or spread over processes ends in the same file."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import forked
 from linearize.bank.networks import header_of, lenet_graph, points_of
 
 from nmcheck.errors import BankError, InterruptedBuildError
 from nmcheck.linearize.bank.build import complete, make_here
 from nmcheck.linearize.bank.store import BankFile, create
-from nmcheck.linearize.bank.workers import make_by_workers
+from nmcheck.linearize.bank.workers import _end_with, make_by_workers
 
 POINTS = 20
 
@@ -115,3 +118,29 @@ def test_a_point_that_cannot_be_made_ends_the_build_and_loses_nothing(setting) -
         assert file.done.tolist() == [True] * 5 + [False] * 15
         complete(file, make_here(maker), lambda steps: None)
     assert path.read_bytes() == whole
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX processes")
+def test_a_worker_ends_with_the_process_that_builds_however_that_ends() -> None:
+    reader, writer = os.pipe()
+
+    def builder() -> None:
+        me = os.getpid()
+
+        def worker() -> None:
+            os.close(reader)
+            _end_with(me)
+            os.write(writer, b"w")
+            time.sleep(60)
+
+        threading.Thread(target=forked, args=(worker,), daemon=True).start()
+        assert os.read(reader, 1) == b"w"
+        os.kill(me, signal.SIGKILL)
+
+    assert forked(builder) == -signal.SIGKILL
+    os.close(writer)
+    # The worker has the last end of the pipe.
+    found, _, _ = select.select([reader], [], [], 20)
+    assert found == [reader]
+    assert os.read(reader, 1) == b""
+    os.close(reader)
