@@ -17,7 +17,6 @@ from nmcheck.bounds.pair_radius import PairRadii
 from nmcheck.bounds.relaxation.method import Choice, choose
 from nmcheck.bounds.relaxation.radius import THEOREMS, Images, RelaxedRadii
 from nmcheck.bounds.relaxation.relaxation import Relaxation
-from nmcheck.bounds.softmax_margin import predicted_class
 from nmcheck.checks.adversarial import Box
 from nmcheck.checks.bounds_options import NORMS, BoundsOptions
 from nmcheck.checks.case import Case

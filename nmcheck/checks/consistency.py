@@ -85,6 +85,6 @@ def _probes(case: Case, outputs: int) -> tuple[np.ndarray, np.ndarray]:
     images = case.images[torch.from_numpy(rows).to(case.device)]
     factors = torch.from_numpy(shrunk).to(images).reshape(-1, *[1] * (images.ndim - 1))
     images = (images * factors).float()
-    return tuple(
-        _flat(program.output(images.to(program.dtype)).cpu().numpy()) for program in (case.single, case.double)
-    )
+    both = (program.output(images.to(program.dtype)) for program in (case.single, case.double))
+    single, double = (_flat(outputs.cpu().numpy()) for outputs in both)
+    return single, double

@@ -41,7 +41,10 @@ ALL_TRUSTED = "no variance is carried by too few samples"
 def moment_entries(
     case: Case, options: AnalyzeOptions, runs: MomentRuns, networks: Mapping[float, SampledNetwork]
 ) -> tuple[MomentEntry, ...]:
-    """One entry per noise level and engine, in the order asked for."""
+    """One entry per noise level and engine, in the order asked for.
+
+    Masked classes have no numbers of their own and no part in those of all classes together.
+    """
     entries: list[MomentEntry] = []
     linearizer = "averaged" if options.linearizer == "averaged" else "taylor"
     for sigma in options.sigmas:

@@ -19,7 +19,7 @@ PAIRED = "what is not linear in the noise was summed over pairs of elements"
 
 
 def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledMoments) -> PropagationEntry:
-    """The way of all images at one noise level; ``sampled`` without masked classes.
+    """The way of all images at one noise level.
 
     Errors are root mean squares over images and logits: of random directions in units of each logit's own standard
     deviation by the reference, of residual samples in units of the engine's own variance. Logits that do not move have

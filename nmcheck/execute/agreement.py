@@ -2,8 +2,8 @@
 
 An output that a mask puts at -1e7 says nothing about how exact the others are, nor does one that sits on an offset of
 1e6. So a difference is measured by the spread of its own output over the images, of which a misread operator changes a
-good part, and by what rounding explains: of the output's own magnitude, and of the sums behind it, which the same network
-computed in float64 shows.
+good part, and by what rounding explains: of the output's own magnitude, and of the sums behind it, which the same
+network computed in float64 shows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MOST_NOISE = 1e-3
 def single_scale(reference: Outputs, single: Probes, double: Probes) -> Outputs:
     """What a difference from ``reference`` is measured by where the file computes in single precision or better.
 
-    The spread of each output, and what rounding explains over ``SINGLE``, so that on this scale ``SINGLE`` is the limit.
+    The spread of each output, and what rounding explains, over ``SINGLE``: on this scale ``SINGLE`` is the limit.
 
     Args:
         reference: the outputs.

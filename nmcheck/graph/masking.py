@@ -1,8 +1,8 @@
 """Classes switched off by minus infinity: their logit is -inf for every input, so they are never chosen.
 
 Minus infinity leaves no mean, no variance and no slope to compute with. So it is looked for behind the last layer, in
-the constants that a file adds to its logits or picks for them, and the finite number ``NEVER`` is put there instead; the
-logit then depends on nothing, and what is said of the other classes is what it would be without the masked one. An
+the constants that a file adds to its logits or picks for them, and the finite number ``NEVER`` is put there instead.
+The logit then depends on nothing, and what is said of the other classes is what it would be without the masked one. An
 infinity that cannot be traced to a constant, or that depends on the sample, stays what it is: a network whose outputs
 are not finite.
 """
@@ -49,7 +49,7 @@ class _Step:
 
 
 def with_masked_classes(graph: Graph) -> Graph:
-    """The graph with ``NEVER`` for each logit that is minus infinity whatever the sample, and these named in ``masked``.
+    """The graph with ``NEVER`` for each logit that is minus infinity for every sample, and these named in ``masked``.
 
     They are found where the mask is a constant that is added to or subtracted from the logits, picked by a constant
     condition, concatenated, or the bias of the last Gemm; renaming, scaling by positive constants and shifting by
@@ -134,7 +134,8 @@ def _shifted(graph: Graph, node: Node, masked: Mask) -> _Step | None:
         return _unchanged(graph, node)
     # Masked once more, an element is masked by the first.
     finite = np.where(before, 0.0, np.where(new, sign * NEVER, added)).astype(added.dtype)
-    return _behind_a_choice(graph, node, live, new & ~before, before | new, {constant: finite})
+    step = _with_constants(graph, node, before | new, {constant: finite})
+    return _behind_a_choice(graph, step, live, new & ~before) if (new & ~before).any() else step
 
 
 def _scaled(graph: Graph, node: Node, masked: Mask) -> _Step | None:
@@ -157,7 +158,7 @@ def _picked(graph: Graph, node: Node, masked: Mask) -> _Step | None:
         return None if masked.any() else _unchanged(graph, node)
     shape = graph.shapes[node.outputs[0]]
     condition = np.broadcast_to(graph.constants[node.inputs[0]].astype(bool), shape)
-    live, constant = _operands(graph, node, first=1)
+    _, constant = _operands(graph, node, first=1)
     picks_constant = condition if constant == 1 else ~condition
     other = np.broadcast_to(graph.constants[node.inputs[constant]], shape)
     new = picks_constant & _below_all(other)
@@ -222,23 +223,17 @@ def _with_constants(graph: Graph, node: Node, masked: Mask, arrays: Mapping[int,
     return _Step((replace(node, inputs=inputs),), masked, constants, {})
 
 
-def _behind_a_choice(
-    graph: Graph, node: Node, live: int, dropped: Mask, masked: Mask, arrays: Mapping[int, np.ndarray]
-) -> _Step:
+def _behind_a_choice(graph: Graph, step: _Step, live: int, dropped: Mask) -> _Step:
     """The same behind a Where that puts zero for elements that are masked from here on."""
-    source = node.inputs[live]
-    step = _with_constants(graph, node, masked, arrays)
-    if not dropped.any():
-        return step
+    (node,) = step.nodes
     chosen, condition, zero = (_free(f"{node.name}:{what}", graph) for what in ("unmasked", "masked", "zero"))
-    pick = Node(f"{chosen}_choice", "Where", "", _WHERE_SINCE, (condition, zero, source), (chosen,), {}, -1)
-    (last,) = step.nodes
-    inputs = tuple(chosen if place == live else name for place, name in enumerate(last.inputs))
-    return _Step(
-        (pick, replace(last, inputs=inputs)),
-        masked,
-        {**step.constants, condition: dropped, zero: np.zeros((), dtype=np.float32)},
-        {chosen: dropped.shape},
+    pick = Node(chosen, "Where", "", _WHERE_SINCE, (condition, zero, node.inputs[live]), (chosen,), {}, -1)
+    inputs = tuple(chosen if place == live else name for place, name in enumerate(node.inputs))
+    return replace(
+        step,
+        nodes=(pick, replace(node, inputs=inputs)),
+        constants={**step.constants, condition: dropped, zero: np.zeros((), dtype=np.float32)},
+        shapes={chosen: dropped.shape},
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+from nmcheck.counting import counted
 
 MISSING = "–"
 """What stands in a table where a number could not be computed; the reason stands below it."""
@@ -10,6 +13,11 @@ MISSING = "–"
 
 INFINITE = "inf"
 """What stands there where it is known to be infinite."""
+
+
+def classes(count: int, masked: Sequence[int]) -> str:
+    """``4 classes``, ``4 classes, 1 masked``."""
+    return counted(count, "class", "classes") + (f", {len(masked):,} masked" if masked else "")
 
 
 def significant(value: float | None, digits: int = 3) -> str:
