@@ -67,9 +67,9 @@ class Problem:
         """Largest of the differences: positive where the point is adversarial, -inf where a logit is NaN.
 
         Each less an allowance for rounding, which differs with the number of images run at once: some units in the last
-        place of the larger of the two logits, or of how large any logit is without its offset, if that is more. So a tie
-        is no success, but where both logits are zero, as behind a ReLU, and rounding has no part in it: there a class
-        that wins ties (``decision``) makes it the least positive number there is.
+        place of the larger of the two logits, or of how large any logit is without its offset, if that is more. So a
+        tie is no success, but where both logits are zero, as behind a ReLU, and rounding has no part in it: there a
+        class that wins ties (``decision``) makes it the least positive number there is.
         """
         return self._gap(self.logits(points))
 

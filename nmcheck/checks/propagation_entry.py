@@ -22,11 +22,13 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
     """The way of all images at one noise level.
 
     Errors are root mean squares over images and logits: of random directions in units of each logit's own standard
-    deviation by the reference, of residual samples in units of the engine's own variance. Logits that do not move have
-    no such unit and are left out.
+    deviation by the reference, of residual samples in units of the engine's own variance. Logits that no sample of the
+    reference moved have no such unit and are left out: what the engine sees of them may be rounding.
     """
     sampled_errors = [
-        _mean_square(one.variance_error, one.covariance.diagonal()) for one in found if one.variance_error is not None
+        _mean_square(one.variance_error, one.covariance.diagonal(), moved)
+        for one, moved in zip(found, sampled.moved, strict=True)
+        if one.variance_error is not None
     ]
     errors = [one.direction_error for one in found if one.direction_error is not None]
     error, reason = None, None
@@ -45,8 +47,8 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
         samples_reason=None if sampled_errors else PAIRED,
         variance_error=float(np.sqrt(np.mean(sampled_errors))) if sampled_errors else None,
         variance_error_reason=None if sampled_errors else PAIRED,
-        mean_correction_sd=_over_images([one.correction for one in found], found),
-        mean_correction_error_sd=_over_images([one.correction_error for one in found], found),
+        mean_correction_sd=_over_images([one.correction for one in found], found, sampled),
+        mean_correction_error_sd=_over_images([one.correction_error for one in found], found, sampled),
         direction_error_sd=error,
         direction_error_sd_reason=reason,
         quadrature_error_sd=quadrature_error,
@@ -59,13 +61,16 @@ def propagation_entry(case: Case, found: Sequence[Propagated], sampled: SampledM
     )
 
 
-def _over_images(means: Sequence[torch.Tensor], found: Sequence[Propagated]) -> float:
+def _over_images(means: Sequence[torch.Tensor], found: Sequence[Propagated], sampled: SampledMoments) -> float:
     """Root mean square over images and logits, in units of the logits' own standard deviations."""
-    squares = [_mean_square(mean, one.covariance.diagonal().sqrt()) for mean, one in zip(means, found, strict=True)]
+    squares = [
+        _mean_square(mean, one.covariance.diagonal().sqrt(), moved)
+        for mean, one, moved in zip(means, found, sampled.moved, strict=True)
+    ]
     return float(np.sqrt(np.mean(squares)))
 
 
-def _mean_square(errors: torch.Tensor, sizes: torch.Tensor) -> float:
-    """Of errors over sizes, where there is a size; 0 where there is none."""
-    some = sizes > 0
+def _mean_square(errors: torch.Tensor, sizes: torch.Tensor, moved: np.ndarray) -> float:
+    """Of errors over sizes, of the logits that moved and have a size; 0 where there is none."""
+    some = (sizes > 0) & torch.from_numpy(moved).to(sizes.device)
     return float((errors[some].double() / sizes[some].double()).square().mean()) if bool(some.any()) else 0.0

@@ -109,6 +109,9 @@ def _chain(graph: Graph) -> list[Node]:
 
 
 def _renamed(graph: Graph, node: Node, masked: Mask) -> _Step | None:
+    if node.inputs[0] in graph.constants:
+        # What depends on the sample is a Dropout's ratio, which changes nothing.
+        return _unchanged(graph, node)
     if node.op == "Cast" and node.attributes.get("to") not in _FLOATS:
         return None if masked.any() else _unchanged(graph, node)
     return _Step((node,), masked.reshape(graph.shapes[node.outputs[0]]), {}, {})

@@ -16,7 +16,10 @@ from nmcheck.results import UNREACHABLE, Report
 
 ENGINES = ("propagate", "two-stage", "diagonal")
 INFINITE = {"added": added(-np.inf), "picked": picked(-np.inf)}
-FINITE = {"-1e4": added(-1e4), "-1e9": picked(-1e9), "lowest": added(LOWEST)}
+FINITE = {"-1e4": added(-1e4), "-1e7": added(-1e7), "-1e9": picked(-1e9), "lowest": added(LOWEST)}
+MOVING = ("-1e4",)
+"""Masks of a size at which float32 still shows what noise does to the logit: it has its part in what is told by all
+logits together, such as averages and propagate's corrections."""
 
 
 def analysed(folder: Path, mask: Mask | None, classes: tuple[int, ...] = (0, 1, 2, 3)) -> Report:
@@ -67,8 +70,17 @@ def test_a_finite_mask_is_analysed(tmp_path: Path, way: str) -> None:
     assert without.moments is not None
     for mine, other in zip(found.moments, without.moments, strict=True):
         for place, one in zip(KEPT, other.per_class, strict=True):
-            assert mine.per_class[place].var_ratio == pytest.approx(one.var_ratio, rel=0.05)
+            assert mine.per_class[place].var_ratio == pytest.approx(one.var_ratio, rel=1e-2 if way in MOVING else 1e-3)
+            assert way in MOVING or mine.per_class[place].mean_er == pytest.approx(one.mean_er, rel=1e-2)
         assert mine.overall.flip.sampled == other.overall.flip.sampled
+        if way in MOVING:
+            continue
+        assert mine.overall.var_er == pytest.approx(other.overall.var_er, rel=1e-2)
+        assert mine.overall.mean_bias_sd == pytest.approx(other.overall.mean_bias_sd, rel=1e-2)
+        if mine.propagation is not None:
+            assert other.propagation is not None
+            for name in ("variance_error", "mean_correction_sd", "mean_correction_error_sd"):
+                assert getattr(mine.propagation, name) == pytest.approx(getattr(other.propagation, name), rel=1e-3)
     assert found.bounds is not None
     assert without.bounds is not None
     for mine, other in zip(found.bounds[0].per_sample, without.bounds[0].per_sample, strict=True):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nmcheck.errors import UsageError
@@ -22,6 +22,8 @@ from nmcheck.steps import Network, Step
 
 _HELD = 6
 """Values of the largest size that the way back holds at once, in copies."""
+_BLURRED = 0.01
+"""Rounding of an output, over its deviation, from which on its samples say nothing about what corrects it."""
 
 
 class Run:
@@ -48,10 +50,12 @@ class Run:
         jacobian = self._in_parts(output.mean, passed)
         response = self._x.sigma * self._x.structure.response(jacobian)
         linear, (rest, unexplained) = output.response.linear.flatten(1), _rests(output)
-        correction, error = self._correction(unexplained)
+        clear = _clear(output.mean, response)
+        correction, error = self._correction(unexplained, clear)
         steeper, doubt = torch.zeros_like(correction), torch.zeros_like(correction)
         if not mean_is_exact(self._network):
-            steeper, doubt = slope_correction(linear, centered(unexplained), response @ response.mT)
+            steady = response * clear[:, None]
+            steeper, doubt = slope_correction(linear, centered(unexplained), steady @ steady.mT)
         rest = rest - steeper * centered(linear)
         added = rest.mT @ rest / (len(rest) - 1)
         by_slopes = 2.0 * (1.0 + steeper).abs() * response.square().sum(dim=1) * doubt
@@ -94,7 +98,7 @@ class Run:
         covariance = sum(injected, response @ response.mT)
         if residuals:
             covariance = covariance + pair_covariance(residuals, slopes)
-        correction, error = self._correction(_rests(output)[1])
+        correction, error = self._correction(_rests(output)[1], _clear(output.mean, response))
         return self._propagated(
             passed,
             mean=output.mean.reshape(-1) + correction,
@@ -108,10 +112,11 @@ class Run:
     def _forward(self, residuals: list[Residuals] | None = None) -> tuple[Value, list[tuple[Step, Passed]]]:
         return pass_forward(self._network, self._x, self._tangents, self._noise, residuals, bends=self._exact)
 
-    def _correction(self, unexplained: Float[Tensor, "m d"]) -> tuple[Tensor, Tensor]:
-        """What the samples move the mean by, and the standard error of their own mean."""
+    def _correction(self, unexplained: Float[Tensor, "m d"], clear: Bool[Tensor, " d"]) -> tuple[Tensor, Tensor]:
+        """What the samples move the mean by, and the standard error of their own mean; 0 where they are not clear."""
         if mean_is_exact(self._network):
             return torch.zeros_like(unexplained[0]), torch.zeros_like(unexplained[0])
+        unexplained = torch.where(clear, unexplained, 0.0)
         count, apart = len(unexplained), centered(unexplained)
         spread = apart.mT @ apart / (count - 1)
         shift = unexplained.mean(dim=0)
@@ -171,6 +176,15 @@ def _rests(output: Value) -> tuple[Float[Tensor, "m d"], Float[Tensor, "m d"]]:
     square = moving.square().sum(dim=0)
     share = torch.where(square > 0, (rest * moving).sum(dim=0) / torch.where(square > 0, square, 1.0), 0.0)
     return rest, unexplained - share * bend
+
+
+def _clear(mean: Tensor, response: Float[Tensor, "d n"]) -> Bool[Tensor, " d"]:
+    """Which outputs move by much more than their rounding: a class masked by a huge constant does not.
+
+    Corrections are told by all outputs together, so that one that is only rounding would spoil those of the others.
+    """
+    rounding = torch.finfo(mean.dtype).eps * mean.reshape(-1).abs()
+    return rounding <= _BLURRED * response.norm(dim=1)
 
 
 @torch.no_grad()
