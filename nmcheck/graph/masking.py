@@ -190,8 +190,9 @@ def _joined(graph: Graph, node: Node, masked: Mask) -> _Step | None:
 
 def _biased(graph: Graph, node: Node, _masked: Mask) -> _Step | None:
     """The last dense layer with minus infinity in its bias."""
-    bias = graph.constants.get(node.inputs[2]) if len(node.inputs) > 2 else None
-    weight = graph.constants.get(node.inputs[1])
+    if len(node.inputs) < 3:
+        return _unchanged(graph, node)
+    weight, bias = (graph.constants.get(name) for name in node.inputs[1:3])
     beta = node.attributes.get("beta", 1.0)
     if bias is None or weight is None or not _below_all(bias).any():
         return _unchanged(graph, node)
