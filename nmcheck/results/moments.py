@@ -204,7 +204,7 @@ class LayerGain(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class PropagationEntry(Record):
-    """How moments were propagated.
+    """How moments were propagated; averages over logits leave out those that no sample of the reference moved.
 
     Attributes:
         directions: tangents propagated for each image.
