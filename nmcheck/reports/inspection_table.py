@@ -122,8 +122,8 @@ def _cuts(entries: tuple[CutEntry, ...]) -> list[RenderableType]:
         paragraph(
             "cut: every path from the input to the logits crosses this ReLU; skip: paths lead around it, be it inside "
             "a LeakyRelu, PRelu or Clip, and an affine one stands for them. p: units of the ReLU, n: inputs, d: "
-            "logits; memory: what analyze takes at its peak with this cut; where p is large most of it is A (p x n) and "
-            "A A' (p x p)."
+            "logits; memory: what analyze takes at its peak with this cut; where p is large most of it is A (p x n) "
+            "and A A' (p x p)."
         )
     )
     if not all(entry.within_budget for entry in shown):
