@@ -29,6 +29,16 @@ os.fsync = slow
 from nmcheck.__main__ import main
 main()
 """
+ENDING = """
+import os, sys, time
+class Slow:
+    def __del__(self, write=os.write, sleep=time.sleep):
+        write(2, b"ending\\n")
+        sleep(1)
+slow = Slow()
+from nmcheck.__main__ import main
+main()
+"""
 
 
 @pytest.fixture
@@ -142,6 +152,17 @@ def test_a_signal_ends_in_one_sentence(tmp_path: Path, place: Path, name: str) -
     assert err.startswith("Error: Interrupted")
     assert err.count("\n") == 1
     assert [(path.name, path.read_text()) for path in place.iterdir()] == [("report", "old")]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_after_the_run_does_not_take_its_exit_code_away(model: Path, name: str) -> None:
+    """While Python ends, which takes a while where large libraries are loaded."""
+    with at_work([sys.executable, "-c", ENDING, "inspect", str(model), "-q"]) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "ending\n"
+        process.send_signal(getattr(signal, name))
+        process.communicate()
+    assert process.returncode == 0
 
 
 def killed_while_writing(model: Path, place: Path, name: str) -> int:
