@@ -35,6 +35,9 @@ def main() -> NoReturn:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         code = _ended(f"nmcheck cannot be loaded ({reason}); install it again.", _INTERNAL)
     ignore()
+    # Python called with -m ends by SIGINT, whatever the code, if a KeyboardInterrupt has ever left the text of an exec,
+    # as dataclasses are made of; the next exec makes it forget that.
+    exec("")
     sys.exit(code)
 
 
