@@ -30,6 +30,8 @@ _COMMANDS_TO_TERMINALS = re.compile(
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 _BINARY = (b"\x89HDF", b"\x89PNG", b"PK", b"\x93NUMPY", b"\x08", b"\x0a")
 """How files that are no text begin; ONNX files with one of the last two."""
+_FOR_PROGRAMS = ("instances.csv",)
+"""Text files that name files to a program that opens them, and nobody shows."""
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.truncate")
 _MOST = 500
 """Files of a folder whose content is compared."""
@@ -61,7 +63,7 @@ class Observer:
         self.tests: dict[str, Seen] = defaultdict(Seen)
         self._test = ""
         self._base = ""
-        self._run: _Run | None = None
+        self._run: WatchedRun | None = None
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Take the places of what the tests are about to import."""
@@ -92,7 +94,7 @@ class Observer:
 
     def _observe(self, run: Callable[[], int], arguments: Sequence[str] | None) -> int:
         seen = self.tests[self._test]
-        outer, self._run = self._run, _Run(seen, list(arguments or ()), self._base)
+        outer, self._run = self._run, WatchedRun(seen, list(arguments or ()), self._base)
         try:
             code = run()
         finally:
@@ -107,7 +109,7 @@ class Observer:
             self._run.opened(event, arguments)
 
 
-class _Run:
+class WatchedRun:
     """One run of a command."""
 
     def __init__(self, seen: Seen, words: list[str], base: str) -> None:
@@ -156,7 +158,7 @@ class _Run:
         for top in self._outputs:
             for path in _files(top):
                 content = None if _digest(path) == self._before.get(path) else _content(path)
-                if content and not content.startswith(_BINARY):
+                if content and not content.startswith(_BINARY) and Path(path).name not in _FOR_PROGRAMS:
                     text = content.decode("utf-8", "surrogateescape")
                     if _COMMANDS_TO_TERMINALS.search(text):
                         self._seen.escapes.append(f"{path}: {text[:100]!r}")

@@ -78,8 +78,8 @@ _BUILD = ("bank", "build", *_ON_DATA, "-k", "20", "--kernels", "native", "--chun
 COMMANDS = {
     "analyze": Command(
         (
-            "analyze", *_ON_DATA, "--samples", "3", "--reference-samples", "500", "--sigma", "0.1", "--format", "json",
-            "-o", "outputs/report.json",
+            "analyze", *_ON_DATA, "--samples", "2", "--reference-samples", "500", "--sigma", "0.1", "--engine",
+            "two-stage", "--format", "json", "-o", "outputs/report.json",
         ),
     ),
     "bounds": Command(
@@ -264,7 +264,7 @@ def run_whole(place: Place, name: str, launch: Launch) -> None:
     while run.poll() is None and time.monotonic() < deadline:
         seen.look()
         taken = _nanoseconds(run.pid) or taken
-        time.sleep(0.0003)
+        time.sleep(0.001)
     if run.poll() != COMMANDS[name].code:
         raise RuntimeError(f"{name} ended in {run.poll()}: {(place.folder / 'stderr').read_text()}")
     place.whole[name] = {path: _comparable(path, content) for path, content in _content(place.outputs).items()}
@@ -393,7 +393,7 @@ def _until_change(run: Process, place: Place, name: str, random: np.random.Gener
     deadline = time.monotonic() + _LONGEST
     while run.poll() is None and seen.count < wanted and time.monotonic() < deadline:
         seen.look()
-        time.sleep(0.0003)
+        time.sleep(0.001)
     time.sleep(10 ** random.uniform(-5, -2))
 
 
