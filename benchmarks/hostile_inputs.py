@@ -68,7 +68,7 @@ AREAS = {
         "fuzz/test_killed_runs.py",
     ),
     "data files": ("data/test_hostile_npz.py", "data/test_hostile_idx.py", "fuzz/test_mutated_inputs.py"),
-    "viewer": ("plugins/netron/test_attacks.py", "plugins/netron/test_server.py"),
+    "viewer": ("plugins/netron/test_attacks.py", "plugins/netron/test_server.py", "cli/test_view.py"),
     "downloads": ("data/test_download.py",),
     "models": ("graph/test_bad_files.py", "graph/test_external.py", "fuzz/test_mutated_models.py"),
     "environment, paths": ("cli/test_environment.py", "cli/test_bad_paths.py", "cli/test_outside.py"),

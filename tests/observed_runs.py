@@ -117,8 +117,9 @@ class WatchedRun:
         inputs, outputs = set[str](), set[str]()
         for before, word in zip(["", *words], words, strict=False):
             (outputs if before in _OUTPUTS else inputs).update(_paths(word))
-        summary = os.environ.get("GITHUB_STEP_SUMMARY")
-        self._outputs = {os.path.realpath(path) for path in outputs | ({summary} if summary else set())}
+        # What is written beside the outputs, and said so in the documentation.
+        told = {os.environ.get(name) for name in ("GITHUB_STEP_SUMMARY", "XDG_CACHE_HOME")} - {None, ""}
+        self._outputs = {os.path.realpath(path) for path in outputs | told}
         self._inputs = {os.path.realpath(path) for path in inputs}
         self._before = {path: _digest(path) for top in self._inputs | self._outputs for path in _files(top)}
         self._own = False
