@@ -36,7 +36,7 @@ _TEMPORARY = ".nmcheck-"
 _BYSTANDER = "notes.txt"
 _LONGEST = 300.0
 """Seconds that a run may take."""
-_TRIES = 8
+_TRIES = 20
 """Of a kill: some runs end before the moment that was drawn."""
 POLICY = """\
 samples = 12
@@ -283,7 +283,8 @@ def kill(place: Place, name: str, signal_name: str, number: int, plan: Plan) -> 
         before = _old_files(place, name, random, every=number // 2 % 2 == 0)
         wait = _until_time if number % 2 == 0 else _until_change
         run = plan.launch(COMMANDS[name].words, place.folder)
-        wait(run, place, name, random)
+        # What is there for a moment only is not always seen, so that changes to come get fewer.
+        wait(run, place, name, random, earlier=attempt)
         if run.poll() is None:
             caught, writing = _catches(run.pid), bool(_temporary(place.outputs))
             os.kill(run.pid, getattr(signal, signal_name))
@@ -382,19 +383,20 @@ def _old_files(place: Place, name: str, random: np.random.Generator, *, every: b
     return before
 
 
-def _until_time(run: Process, place: Place, name: str, random: np.random.Generator) -> None:
+def _until_time(run: Process, place: Place, name: str, random: np.random.Generator, *, earlier: int) -> None:
+    del earlier
     moment, deadline = random.uniform(0, place.nanoseconds[name]), time.monotonic() + _LONGEST
     while run.poll() is None and (_nanoseconds(run.pid) or 0) < moment and time.monotonic() < deadline:
         time.sleep(0.001)
 
 
-def _until_change(run: Process, place: Place, name: str, random: np.random.Generator) -> None:
-    seen, wanted = _Changes(place.outputs), int(random.integers(1, place.events[name] + 1))
+def _until_change(run: Process, place: Place, name: str, random: np.random.Generator, *, earlier: int) -> None:
+    seen, wanted = _Changes(place.outputs), int(random.integers(1, max(1, place.events[name] - earlier) + 1))
     deadline = time.monotonic() + _LONGEST
     while run.poll() is None and seen.count < wanted and time.monotonic() < deadline:
         seen.look()
-        time.sleep(0.001)
-    time.sleep(10 ** random.uniform(-5, -2))
+        time.sleep(0.0003)
+    time.sleep(10 ** random.uniform(-5, -2.5))
 
 
 class _Changes:
