@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nmcheck.cli.streams import open_descriptors
-from nmcheck.interruption import catch
+from nmcheck.interruption import catch, ignore
 from nmcheck.temporary import remove_all
 
 _KEPT, _BLOCK = 2**28, 2**25
@@ -34,6 +34,10 @@ def main() -> NoReturn:
         # Python's own 1 would mean that a gate failed.
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         code = _ended(f"nmcheck cannot be loaded ({reason}); install it again.", _INTERNAL)
+    ignore()
+    # Python called with -m ends by SIGINT, whatever the code, if a KeyboardInterrupt has ever left the text of an exec,
+    # as dataclasses are made of; the next exec makes it forget that.
+    exec("")
     sys.exit(code)
 
 

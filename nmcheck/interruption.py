@@ -52,6 +52,17 @@ def catch(at_once: Callable[[], None]) -> None:
             signal.signal(number, _arrived)
 
 
+def ignore() -> None:
+    """Let no signal change any more how this process ends: the run is over, and its exit code says how it went.
+
+    Python, which takes its time to end, would give the signals back their own meaning, and the code would be lost.
+    """
+    for name in SIGNALS:
+        number = getattr(signal, name, None)
+        if number is not None:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def asked() -> bool:
     """Whether a signal has come."""
     return _STATE.first is not None

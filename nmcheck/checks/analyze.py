@@ -119,6 +119,7 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
         ),
         notes=(
             *case.graph.notes,
+            *plan.notes,
             *([FEATURES] if case.dataset.unit == "feature" else []),
             *(
                 [AVERAGED.format(engines=", ".join(linearized), points=options.averaging_points)]

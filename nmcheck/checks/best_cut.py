@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from nmcheck.checks.case import Case
+from nmcheck.checks.cut import Refusal
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.progress import Progress
 from nmcheck.checks.seeds import Purpose, noise_seed
@@ -43,7 +44,9 @@ class _Trial:
     moved: float
 
 
-def cut_errors(case: Case, options: AnalyzeOptions, progress: Progress) -> tuple[CutError, ...]:
+def cut_errors(
+    case: Case, options: AnalyzeOptions, progress: Progress, refusal: Refusal = budget_refusal
+) -> tuple[CutError, ...]:
     """The linearization error of every ReLU whose matrices fit in memory, measured, and which is chosen.
 
     With M the network linearized around the ReLU at an image x, and R the network, the error at x is
@@ -55,13 +58,14 @@ def cut_errors(case: Case, options: AnalyzeOptions, progress: Progress) -> tuple
         case: the network, the images and what the noise is like.
         options: the noise levels, the linearizer and the seed.
         progress: told of each ReLU done.
+        refusal: whether what is made at a ReLU fits in memory.
     """
     rows = np.unique(np.linspace(0, len(case.images) - 1, min(IMAGES, len(case.images))).round().astype(int))
     trials = [[_trial(case, options, int(row), level) for row in rows] for level in range(len(options.sigmas))]
     points, found = cut_points(case.graph), []
     with progress.stage("Choice of the cut", len(points)) as advance:
         for point in points:
-            found.append(_measured(case, options, point, trials))
+            found.append(_measured(case, options, point, trials, refusal(case.graph, point.node)))
             advance(1)
     chosen = _chosen(found)
     return tuple(replace(one, chosen=position == chosen) for position, one in enumerate(found))
@@ -102,8 +106,9 @@ def _distance(some: Tensor, others: Tensor) -> float:
     return float((some - others).square().sum(dim=1).mean().sqrt())
 
 
-def _measured(case: Case, options: AnalyzeOptions, point: CutPoint, trials: Sequence[Sequence[_Trial]]) -> CutError:
-    refusal = budget_refusal(case.graph, point.node)
+def _measured(
+    case: Case, options: AnalyzeOptions, point: CutPoint, trials: Sequence[Sequence[_Trial]], refusal: str | None
+) -> CutError:
     linearizer = None if refusal else LINEARIZERS[options.linearizer](case.double, point.node)
     levels = [
         _at_level(sigma, linearizer, of_level, refusal) for sigma, of_level in zip(options.sigmas, trials, strict=True)

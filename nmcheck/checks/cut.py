@@ -58,14 +58,14 @@ def choose_cut(graph: Graph, wanted: str, refusal: Refusal = budget_refusal) -> 
     )
 
 
-def no_cut_reason(graph: Graph) -> str:
+def no_cut_reason(graph: Graph, refusal: Refusal = budget_refusal) -> str:
     """Why ``choose_cut`` found no ReLU."""
     points = cut_points(graph)
     if not points:
         return NO_RELU
     # Where there is a cut, its figures; it is the smaller model.
     shown = [point.node for point in points if point.kind == "cut"] or [point.node for point in points]
-    return f"the network cannot be linearized around any of its ReLUs: {budget_refusal(graph, shown[-1])}"
+    return f"the network cannot be linearized around any of its ReLUs: {refusal(graph, shown[-1])}"
 
 
 def _fitting(graph: Graph, relus: Sequence[Node], refusal: Refusal) -> list[Node]:

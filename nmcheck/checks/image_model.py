@@ -45,6 +45,9 @@ class ImageModel:
         if linearizer is None or image is None or (self._affine is not None and not linearizer.depends_on_noise):
             return
         start = time.perf_counter()
+        if not linearizer.inner_is_constant:
+            # The next one is not made beside it: of wide layers there is not room for two.
+            self._affine = self._gram = None
         draws = x.draws(self._pairs, seed)
         self._affine = linearizer.at(image, draws.reshape(-1, *image.shape))
         if self._gram is None or not linearizer.inner_is_constant:

@@ -7,6 +7,8 @@ from math import prod
 from pathlib import Path
 
 from nmcheck import __version__
+from nmcheck.checks.cut import choose_cut
+from nmcheck.checks.memory import analysis_memory
 from nmcheck.checks.support import CONSUMERS, NEEDED, Support, support_of
 from nmcheck.counting import counted
 from nmcheck.execute.operators.normalization import ROWS as NORMALIZATIONS
@@ -26,6 +28,8 @@ from nmcheck.results.model import ToolEntry
 
 FLOAT64 = 8
 """Bytes of a number."""
+IMAGES = 100
+"""How many an analysis takes by default (``--samples``)."""
 
 
 def inspect(path: Path) -> Inspection:
@@ -85,6 +89,7 @@ def _model(graph: Graph) -> InspectedModel:
         nodes=len(_own(graph)),
         weights=sum(array.size for array in weights),
         weight_bytes=sum(array.nbytes for array in weights),
+        analysis_bytes=analysis_memory(graph, choose_cut(graph, "last"), IMAGES).peak,
     )
 
 
@@ -199,6 +204,7 @@ def _cuts(graph: Graph) -> tuple[CutEntry, ...]:
                 n=n,
                 d=d,
                 dense_bytes=FLOAT64 * (p * n + d * p + (d * n if point.kind == "skip" else 0)),
+                analysis_bytes=analysis_memory(graph, point.node, IMAGES).peak,
                 within_budget=budget_refusal(graph, point.node) is None,
             )
         )

@@ -145,7 +145,7 @@ def run_moments(
                 raise infinite_outputs(case, sigma)
             slope = None
             steps = of_dtype.get(dtypes[sigma])
-            propagation = None if steps is None else _propagation(steps, options)
+            propagation = None if steps is None else _propagation(steps, options, plan.tangents)
             for name in plan.engines:
                 start = time.perf_counter()
                 run = engines[sigma, name]
@@ -225,8 +225,10 @@ def _steps(case: Case, dtype: torch.dtype) -> _Steps:
     return _Steps(network_of(program), program.dtype)
 
 
-def _propagation(steps: _Steps, options: AnalyzeOptions) -> Propagation:
-    run = partial(propagate, steps.network, samples=options.residual_samples, second_order=options.second_order)
+def _propagation(steps: _Steps, options: AnalyzeOptions, budget: int) -> Propagation:
+    run = partial(
+        propagate, steps.network, samples=options.residual_samples, second_order=options.second_order, budget=budget
+    )
     return lambda x, seed: run(steps.input_of(x), seed=seed)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nmcheck.checks.best_cut import cut_errors
 from nmcheck.checks.case import Case
 from nmcheck.checks.cut import choose_cut, no_cut_reason
+from nmcheck.checks.memory import MemoryPlan, memory_plan
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.progress import Progress
 from nmcheck.graph.ir import Node
 from nmcheck.linearize.differentiable import moments_refusal
+from nmcheck.moments.propagation.budget import BUDGET
 from nmcheck.results import CutError
 
+PASSED_OVER = "The two-stage engines linearize around {instead} instead of {cut}"
 LINEARIZED = ("two-stage", "published-theorem2", "published-lemma4")
 """Engines that need a ReLU to linearize the network around."""
 
@@ -27,12 +30,16 @@ class MomentPlan:
         cut: the ReLU, open or in disguise, that the linearizing ones take; None if none of them runs.
         left_out: why others cannot, by engine.
         cut_errors: what the choice of the cut was made by; empty unless ``best`` was asked for.
+        tangents: bytes that propagation may hold at once.
+        notes: what is done otherwise for want of memory.
     """
 
     engines: tuple[str, ...]
     cut: Node | None
     left_out: Mapping[str, str]
     cut_errors: tuple[CutError, ...] = ()
+    tangents: int = BUDGET
+    notes: tuple[str, ...] = ()
 
     @property
     def reason(self) -> str:
@@ -57,19 +64,37 @@ def plan_moments(case: Case, options: AnalyzeOptions, progress: Progress, bank_c
     refusal = constant if graph.logits in graph.constants else moments_refusal(graph)
     if refusal is not None:
         return MomentPlan((), None, dict.fromkeys(engines, refusal))
+    memory = memory_plan(graph, len(case.pixels))
+    memory.check()
+    found = _around_a_cut(case, options, progress, bank_cut, memory)
+    if not {"propagate", "diagonal"} & set(found.engines):
+        return found
+    tangents, note = memory.tangents(found.cut)
+    return replace(found, tangents=tangents, notes=found.notes if note is None else (*found.notes, note))
+
+
+def _around_a_cut(
+    case: Case, options: AnalyzeOptions, progress: Progress, bank_cut: str | None, memory: MemoryPlan
+) -> MomentPlan:
+    """The plan with its cut, if an engine needs one."""
+    graph, engines = case.graph, options.engines
     linearized = [name for name in engines if name in LINEARIZED]
     if not linearized:
         return MomentPlan(engines, None, {})
-    errors = cut_errors(case, options, progress) if options.cut == "best" else ()
+    errors = cut_errors(case, options, progress, memory.refusal) if options.cut == "best" else ()
+    notes: tuple[str, ...] = ()
     if bank_cut is not None:
         cut = choose_cut(graph, bank_cut)
     elif options.cut == "best":
         cut = next((graph.by_name[one.node] for one in errors if one.chosen), None)
     else:
-        cut = choose_cut(graph, options.cut or "last")
+        wanted = options.cut or "last"
+        cut, larger = choose_cut(graph, wanted, memory.refusal), choose_cut(graph, wanted)
+        if cut is not None and larger is not None and cut is not larger:
+            notes = (f"{PASSED_OVER.format(cut=larger.name, instead=cut.name)}: {memory.refusal(graph, larger)}.",)
     if cut is not None:
-        return MomentPlan(engines, cut, {}, errors)
-    reason = no_cut_reason(graph)
+        return MomentPlan(engines, cut, {}, errors, notes=notes)
+    reason = no_cut_reason(graph, memory.refusal)
     return MomentPlan(
         tuple(name for name in engines if name not in LINEARIZED), None, dict.fromkeys(linearized, reason), errors
     )

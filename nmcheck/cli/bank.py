@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from nmcheck.cli.messages import say
+from nmcheck.cli.output import tidy
 from nmcheck.cli.parameters import (
     Bank,
     Linearizer,
@@ -203,6 +204,8 @@ def build(
             say(sentence)
     if dry_run:
         return
+    # A bank that is gone on with makes no new file, which would do this.
+    tidy(output.resolve().parent)
     with open_progress(quiet) as progress:
         session.build_bank(plan, progress)
     if not quiet:

@@ -25,6 +25,21 @@ error. Tables in a pipe are 160 columns wide or more. `NO_COLOR` turns colours o
 | 3 | could not analyse: bad or unsupported model, bad data, unwritable output, full disk or too little memory |
 | 4 | internal error; `NMCHECK_DEBUG=1` shows the traceback |
 | 130 | interrupted |
+
+A reader of standard output who has gone, as `head` does, has read enough: the run ends as if all had been read, with
+the exit code that it has anyway. Standard output that cannot be written to otherwise (a full disk, a closed
+descriptor) is exit code 3. What cannot be written to standard error, whose reader may be gone, is lost and changes
+nothing.
+
+Ctrl-C, SIGTERM and SIGHUP (unless ignored, as under `nohup`) end a run with one sentence and exit code 130; every file
+is whole, or as it was. Where that takes too long, a second one, a second or more later, ends the run at once. A run
+whose work is done keeps its exit code. `nmcheck view` ends in 0 once it serves. What SIGKILL or a crash leaves are
+hidden files `.nmcheck-*.tmp` beside the outputs; the next run that writes there deletes them.
+
+Outputs never replace inputs: a file or folder to write that is the model, its weights, the data or another input of
+the same run, by whatever name or link, or that is named twice, is exit code 2. Reports replace older files of their
+names; `gate --init` and `bank build` refuse one that is there (exit code 2) without `--force`, or for a bank
+`--resume`.
 """
 
 

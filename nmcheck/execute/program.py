@@ -12,14 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nmcheck.errors import ModelError, NmcheckError, UnsupportedError
+from nmcheck.execute.chunks import images_at_once
 from nmcheck.execute.operands import Function, Operands
 from nmcheck.execute.table import row_for
 from nmcheck.graph.equal_logits import equal_logits
 from nmcheck.graph.ir import Graph, Node
-
-_CHUNK_ELEMENTS = 2**24
-"""Elements of a layer's activations computed at a time (64 MiB in float32)."""
-_LARGEST_CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -58,8 +55,7 @@ class Program:
         self.device = device
         self.classes = prod(graph.shapes[graph.logits])
         self._functions = {node.name: self._build(node) for node in graph.nodes}
-        largest = max((prod(shape) for shape in graph.shapes.values()), default=1)
-        self._chunk = max(1, min(_LARGEST_CHUNK, _CHUNK_ELEMENTS // max(1, largest)))
+        self._chunk = images_at_once(graph)
         self._check()
         self.equal = equal_logits(graph)
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Num, Shaped
 
 from nmcheck.errors import ModelError, UnsupportedError
+from nmcheck.execute.chunks import images_at_once
 from nmcheck.graph.ir import Graph
 from nmcheck.graph.masking import NEVER
 
@@ -19,8 +20,6 @@ from nmcheck.graph.masking import NEVER
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
-_CHUNK = 256
-"""Samples run at once where the file takes any batch."""
 _FATAL_ONLY = 4
 """What onnxruntime logs by itself: its errors are raised too, and become our own sentence."""
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
@@ -101,7 +100,7 @@ class ReferenceSession:
             return np.zeros((0, *graph.shapes[graph.output]), dtype=self.dtype)
         samples = samples.reshape(len(samples), *shape)
         any_size = graph.batch_axis is not None and graph.declared_batch is None
-        size = _CHUNK if any_size else graph.declared_batch or 1
+        size = images_at_once(graph) if any_size else graph.declared_batch or 1
         chunks = [self._run_chunk(samples[i : i + size], size) for i in range(0, len(samples), size)]
         return self._without_masks(np.concatenate(chunks))
 

@@ -1,4 +1,4 @@
-"""Whether the matrices of a two-stage linearization fit in memory."""
+"""What the matrices of a two-stage linearization take of memory, and whether nmcheck makes them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from nmcheck.graph.ir import Graph, Node
 LARGEST_MATRIX = 2 * 2**30
 """Bytes of float64 that a single matrix of the two-stage linearization may take."""
 _FLOAT64 = 8
+
+
+def two_stage_bytes(graph: Graph, relu: Node) -> int:
+    """Bytes of A, A A' and [C B] of an image, which are kept for all noise levels, in float64."""
+    n, p, d = (prod(graph.shapes[value]) for value in (graph.input, relu.outputs[0], graph.logits))
+    return _FLOAT64 * (p * n + p * p + d * (n + p))
 
 
 def budget_refusal(graph: Graph, relu: Node) -> str | None:

@@ -77,7 +77,9 @@ class TwoStageLinearizer:
 
     def inner_at(self, point: Tensor) -> AffineMap:
         """A and c1."""
-        if self._inner is None or not self.inner_is_constant:
+        if not self.inner_is_constant:
+            return self.inner_over([point])
+        if self._inner is None:
             self._inner = self.inner_over([point])
         return self._inner
 

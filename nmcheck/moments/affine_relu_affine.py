@@ -12,15 +12,16 @@ all noise levels, and for all images whose A is the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nmcheck.affine import AffineMap, AffineReluAffine
 from nmcheck.moments.gaussian import GaussianInput, Isotropic, NoiseStructure
-from nmcheck.moments.kernel import relu_covariance
+from nmcheck.moments.kernel import PAIRS_AT_ONCE, relu_covariance_seen_by
 from nmcheck.moments.relu import relu_gate, relu_mean
 
 
@@ -28,18 +29,28 @@ from nmcheck.moments.relu import relu_gate, relu_mean
 class PreActivation:
     """z = A x + c1, Gaussian: what the ReLU sees.
 
+    The covariance of a layer of ten thousand units takes a gigabyte; a copy for each noise level would not fit.
+
     Attributes:
         mean: A mu + c1.
-        covariance: A Sigma A'.
+        covariance: A Sigma A', over ``scale``.
+        scale: what that is to be multiplied by.
     """
 
     mean: Float[Tensor, " p"]
     covariance: Float[Tensor, "p p"]
+    scale: float = 1.0
 
     @property
     def sd(self) -> Float[Tensor, " p"]:
         """Standard deviation of every unit."""
-        return self.covariance.diagonal().sqrt()
+        return (self.scale * self.covariance.diagonal()).sqrt()
+
+    def rows(self) -> Iterator[tuple[Int64[Tensor, " rows"], Float[Tensor, "rows p"]]]:
+        """A Sigma A' a few rows at a time, with the units they are of."""
+        count = len(self.mean)
+        for units in torch.arange(count, device=self.mean.device).split(max(1, PAIRS_AT_ONCE // max(1, count))):
+            yield units, self.scale * self.covariance[units]
 
 
 def gram_matrix(inner: AffineMap, structure: NoiseStructure | None = None) -> Float[Tensor, "p p"]:
@@ -61,7 +72,7 @@ def pre_activation(inner: AffineMap, x: GaussianInput, gram: Float[Tensor, "p p"
         x: the input's distribution.
         gram: ``gram_matrix(inner, x.structure)``.
     """
-    return PreActivation(mean=inner(x.mean), covariance=x.sigma**2 * gram)
+    return PreActivation(mean=inner(x.mean), covariance=gram, scale=x.sigma**2)
 
 
 def output_mean(network: AffineReluAffine, x: GaussianInput, gram: Float[Tensor, "p p"]) -> Float[Tensor, " d"]:
@@ -75,25 +86,20 @@ def output_covariance(network: AffineReluAffine, x: GaussianInput, gram: Float[T
 
     M is the covariance of the ReLU's part with the skip term, and not symmetric. Neither bias enters beyond m.
     """
-    pre = pre_activation(network.inner, x, gram)
-    covariance = network.outer.weight @ relu_covariance(pre.mean, pre.covariance) @ network.outer.weight.mT
+    mean, sd = network.inner(x.mean), x.sigma * gram.diagonal().sqrt()
+    covariance = relu_covariance_seen_by(network.outer.weight, mean, gram, x.sigma**2)
     if network.skip is not None:
         skip = x.structure.response(network.skip)
-        cross = x.structure.response(_mean_slope(network, pre)) @ skip.mT
+        cross = x.structure.response(_mean_slope(network, mean, sd)) @ skip.mT
         covariance = covariance + x.sigma**2 * (skip @ skip.mT + cross + cross.mT)
     return 0.5 * (covariance + covariance.mT)
 
 
 def output_variance(network: AffineReluAffine, x: GaussianInput, gram: Float[Tensor, "p p"]) -> Float[Tensor, " d"]:
     """Var of every logit: the diagonal of ``output_covariance``."""
-    pre, outer = pre_activation(network.inner, x, gram), network.outer.weight
-    variance = torch.einsum("dp,dp->d", outer @ relu_covariance(pre.mean, pre.covariance), outer)
-    if network.skip is None:
-        return variance
-    skip, slope = (x.structure.response(part) for part in (network.skip, _mean_slope(network, pre)))
-    return variance + x.sigma**2 * (skip * (skip + 2.0 * slope)).sum(dim=1)
+    return output_covariance(network, x, gram).diagonal()
 
 
-def _mean_slope(network: AffineReluAffine, pre: PreActivation) -> Float[Tensor, "d n"]:
+def _mean_slope(network: AffineReluAffine, mean: Tensor, sd: Tensor) -> Float[Tensor, "d n"]:
     """B diag(Phi(m)) A, the mean derivative of the part that goes through the ReLU."""
-    return (network.outer.weight * relu_gate(pre.mean, pre.sd)) @ network.inner.weight
+    return (network.outer.weight * relu_gate(mean, sd)) @ network.inner.weight

@@ -15,8 +15,9 @@ Gauss-Legendre nodes by r keep the absolute error of K below 1e-12 in float64 an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -42,7 +43,8 @@ _ENDPOINT_NODES = 12
 _DECIDED = {torch.float64: 7.5, torch.float32: 5.6}
 
 _CHUNK = 16_384  # pairs whose temporaries stay in a core's cache
-_BLOCK = 1_000_000  # pairs of a layer handled at once: bounds the index arrays for wide layers
+PAIRS_AT_ONCE = 1_000_000
+"""Pairs of a layer's units handled at once: bounds the index arrays for wide layers."""
 
 
 def relu_kernel(
@@ -89,28 +91,85 @@ def relu_covariance(mean: Float[Tensor, " p"], covariance: Float[Tensor, "p p"])
     Raises:
         ValueError: a variance on the diagonal is negative or not a number.
     """
-    variance = covariance.diagonal()
-    if not bool((variance >= 0).all()):
-        raise ValueError("covariance must have a diagonal of numbers >= 0")
-    sd = variance.sqrt()
-    m = standardized(mean, sd)
+    sd = _deviations(covariance.diagonal())
     gate = relu_gate(mean, sd)
     result = covariance * gate[:, None] * gate
+    for pairs in _undecided_pairs(mean, covariance, sd, 1.0):
+        i, j = pairs.rows[pairs.i], pairs.columns[pairs.j]
+        pair = pairs.covariance * gate[i] * gate[j] + pairs.excess
+        result[i, j] = pair
+        result[j, i] = pair
+    return torch.diagonal_scatter(result, relu_variance(mean, sd))
+
+
+def relu_covariance_seen_by(
+    outer: Float[Tensor, "d p"], mean: Float[Tensor, " p"], covariance: Float[Tensor, "p p"], scale: float = 1.0
+) -> Float[Tensor, "d d"]:
+    """B Cov(relu z) B' for z ~ N(mean, scale * covariance): as ``relu_covariance``, whose matrix is never made.
+
+    Beside the covariance given, memory is needed for some rows of it at a time: a layer of ten thousand units whose
+    matrix takes a gigabyte needs no more of them.
+
+    Args:
+        outer: B.
+        mean: of z.
+        covariance: of z over ``scale``; symmetric, only its diagonal and upper triangle decide.
+        scale: at least 0.
+
+    Raises:
+        ValueError: a variance on the diagonal is negative or not a number.
+    """
+    sd = _deviations(scale * covariance.diagonal())
+    gated = outer * relu_gate(mean, sd)
+    own = relu_variance(mean, sd) - (relu_gate(mean, sd) * sd).square()
+    half = torch.zeros(len(outer), len(outer), dtype=outer.dtype, device=outer.device)
+    for pairs in _undecided_pairs(mean, covariance, sd, scale):
+        block = outer.new_zeros(len(pairs.rows), len(pairs.columns))
+        block[pairs.i, pairs.j] = pairs.excess
+        half += outer[:, pairs.rows] @ block @ outer[:, pairs.columns].mT
+    return scale * (gated @ covariance @ gated.mT) + (outer * own) @ outer.mT + half + half.mT
+
+
+def _deviations(variance: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
+    if not bool((variance >= 0).all()):
+        raise ValueError("covariance must have a diagonal of numbers >= 0")
+    return variance.sqrt()
+
+
+class _Pairs(NamedTuple):
+    """Pairs of undecided, correlated units, each once.
+
+    Attributes:
+        rows: units that the rows of a block stand for.
+        columns: those that its columns stand for.
+        i: of each pair, the row.
+        j: of each pair, the column.
+        covariance: of the pair's units.
+        excess: s_i s_j E.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    i: Tensor
+    j: Tensor
+    covariance: Tensor
+    excess: Tensor
+
+
+def _undecided_pairs(mean: Tensor, covariance: Tensor, sd: Tensor, scale: float) -> Iterator[_Pairs]:
+    """The pairs whose excess is not zero to working accuracy, in blocks of rows."""
+    m = standardized(mean, sd)
     undecided = torch.nonzero((m.abs() < _DECIDED[mean.dtype]) & (sd > 0)).squeeze(1)
     count = len(undecided)
-    rows_at_once = max(1, _BLOCK // max(1, count))
+    rows_at_once = max(1, PAIRS_AT_ONCE // max(1, count))
     for start in range(0, count, rows_at_once):
         rows, columns = undecided[start : start + rows_at_once], undecided[start:]
         block = covariance[rows[:, None], columns]
         i, j = torch.nonzero(torch.triu(block != 0, diagonal=1), as_tuple=True)
-        value, i, j = block[i, j], rows[i], columns[j]
-        m_i, m_j, sd_i, sd_j = (of.index_select(0, which) for of in (m, sd) for which in (i, j))
-        scale = sd_i * sd_j
-        excess = scale * _excess(m_i, m_j, (value / scale).clamp(-1.0, 1.0))
-        pair = value * gate[i] * gate[j] + excess
-        result[i, j] = pair
-        result[j, i] = pair
-    return torch.diagonal_scatter(result, relu_variance(mean, sd))
+        value, ends = scale * block[i, j], (rows[i], columns[j])
+        m_i, m_j, sd_i, sd_j = (of.index_select(0, end) for of in (m, sd) for end in ends)
+        both = sd_i * sd_j
+        yield _Pairs(rows, columns, i, j, value, both * _excess(m_i, m_j, (value / both).clamp(-1.0, 1.0)))
 
 
 def _excess(m1: Float[Tensor, " k"], m2: Float[Tensor, " k"], rho: Float[Tensor, " k"]) -> Float[Tensor, " k"]:

@@ -74,21 +74,22 @@ def lemma4_variance(outer: AffineMap, pre: PreActivation, terms: int = 5) -> Flo
     # Not held within +-40 as elsewhere: the product of the means needs the real ratio.
     m = pre.mean / torch.where(sd > 0, sd, 1.0)
     mean = relu_mean(pre.mean, sd)
-    products = mean[:, None] * mean
-    i, j = torch.triu_indices(len(sd), len(sd), offset=1, device=sd.device)
-    scale = sd[i] * sd[j]
-    noisy = scale > 0
-    i, j, scale = i[noisy], j[noisy], scale[noisy]
-    for part in torch.arange(len(i), device=sd.device).split(_CHUNK):
-        rows, columns = i[part], j[part]
-        rho = pre.covariance[rows, columns] / scale[part]
-        value = scale[part] * lemma4_product(m[rows], m[columns], rho, terms)
-        products[rows, columns] = value
-        products[columns, rows] = value
     gate = relu_gate(pre.mean, sd)
     second_moment = (pre.mean**2 + sd**2) * gate + pre.mean * sd * normal_pdf(m)
-    products = torch.diagonal_scatter(products, second_moment)
-    return torch.einsum("dp,dp->d", outer.weight @ products, outer.weight) - (outer.weight @ mean) ** 2
+    total = outer.weight.square() @ second_moment
+    for units, covariance in pre.rows():
+        # Each pair once: of unit i with the units behind it.
+        behind = torch.arange(len(sd), device=sd.device) > units[:, None]
+        products = torch.where(behind, mean[units, None] * mean, 0.0)
+        scale = sd[units, None] * sd
+        i, j = torch.nonzero(behind & (scale > 0), as_tuple=True)
+        for part in torch.arange(len(i), device=sd.device).split(_CHUNK):
+            rows, columns = i[part], j[part]
+            both = scale[rows, columns]
+            rho = covariance[rows, columns] / both
+            products[rows, columns] = both * lemma4_product(m[units[rows]], m[columns], rho, terms)
+        total += 2.0 * torch.einsum("dp,dp->d", outer.weight[:, units] @ products, outer.weight)
+    return total - (outer.weight @ mean) ** 2
 
 
 def _upper_integral(

@@ -33,6 +33,15 @@ STRAYED = 1000.0
 STEEPEST = 1.5
 """Largest coefficient of the control variate; in theory it is at most about 1."""
 
+_FEWEST_AT_ONCE, _MOST_AT_ONCE = 64, 512
+_NUMBERS_AT_ONCE = 2**23
+"""Of noise: 64 MiB in float64, of which there are a few copies."""
+
+
+def inputs_at_once(x: GaussianInput) -> int:
+    """How many noisy inputs are held at a time: many small ones, few large ones."""
+    return max(_FEWEST_AT_ONCE, min(_MOST_AT_ONCE, _NUMBERS_AT_ONCE // x.mean.numel()))
+
 
 def control_variate(
     evaluate: Evaluate,
@@ -43,7 +52,7 @@ def control_variate(
     label: int,
     seed: int,
     rounding: float = DOUBLE_ROUNDING,
-    batch_size: int = 512,
+    batch_size: int | None = None,
     confidence: float = 0.95,
 ) -> ReferenceMoments:
     """Antithetic pairs with a linear control variate.
@@ -66,7 +75,7 @@ def control_variate(
         label: the class that flips are counted against.
         seed: of the noise. Give every image its own: shared noise would correlate the errors of different images.
         rounding: relative rounding error of the outputs as they are evaluated.
-        batch_size: inputs evaluated at once.
+        batch_size: inputs evaluated at once; by default as many as ``inputs_at_once``.
         confidence: of the variance's interval.
 
     Raises:
@@ -83,7 +92,7 @@ def control_variate(
     response = x.structure.response(jacobian)
     control = float(x.sigma) ** 2 * response.square().sum(dim=1).cpu()
     done = 0
-    for noise in noise_blocks(x, pairs, seed, max(1, batch_size // 2)):
+    for noise in noise_blocks(x, pairs, seed, max(1, (batch_size or inputs_at_once(x)) // 2)):
         plus, minus = evaluate(torch.cat([x.mean + noise, x.mean - noise])).cpu().chunk(2)
         plus, minus = outputs.add(plus), outputs.add(minus, trial=False)
         if not done:
@@ -125,7 +134,7 @@ def plain(
     label: int,
     seed: int,
     rounding: float = DOUBLE_ROUNDING,
-    batch_size: int = 512,
+    batch_size: int | None = None,
     confidence: float = 0.95,
 ) -> ReferenceMoments:
     """Ordinary Monte Carlo: sample mean and variance, SE sd/sqrt(n), every sample an independent flip trial.
@@ -137,7 +146,7 @@ def plain(
         label: the class that flips are counted against.
         seed: of the noise; give every image its own.
         rounding: relative rounding error of the outputs as they are evaluated.
-        batch_size: inputs evaluated at once.
+        batch_size: inputs evaluated at once; by default as many as ``inputs_at_once``.
         confidence: of the variance's interval.
 
     Raises:
@@ -149,7 +158,7 @@ def plain(
             f"ask for at least {LEAST_TERMS}"
         )
     outputs, moments = SeenOutputs(), None
-    for noise in noise_blocks(x, samples, seed, batch_size):
+    for noise in noise_blocks(x, samples, seed, batch_size or inputs_at_once(x)):
         u = outputs.add(evaluate(x.mean + noise).cpu()) / outputs.unit
         batch = JointMoments.of(torch.stack([u, u**2], dim=2))
         moments = batch if moments is None else moments.merged(batch)

@@ -25,11 +25,14 @@ def theorem2_variance(outer: AffineMap, pre: PreActivation) -> Float[Tensor, " d
     Only ``pre.covariance`` is used.
     """
     sd = pre.sd
-    scale = sd[:, None] * sd
-    # A unit without variance has correlation 0 with everything; its terms are multiplied by sd = 0 below.
-    rho = (pre.covariance / torch.where(scale > 0, scale, 1.0)).clamp(-1.0, 1.0)
-    second = rho * torch.asin(rho) + torch.sqrt(1.0 - rho**2) - 1.0
-    covariance = scale * (second / (2.0 * math.pi) + 0.25 * rho)
-    # The diagonal is s^2 (1/2 - 1/2pi); rho there may be 1 only up to rounding.
-    covariance = torch.diagonal_scatter(covariance, sd**2 * (0.5 - 0.5 / math.pi))
-    return torch.einsum("dp,dp->d", outer.weight @ covariance, outer.weight)
+    total = outer.weight.new_zeros(len(outer.weight))
+    for units, covariance in pre.rows():
+        scale = sd[units, None] * sd
+        # A unit without variance has correlation 0 with everything; its terms are multiplied by sd = 0 below.
+        rho = (covariance / torch.where(scale > 0, scale, 1.0)).clamp(-1.0, 1.0)
+        second = rho * torch.asin(rho) + torch.sqrt(1.0 - rho**2) - 1.0
+        terms = scale * (second / (2.0 * math.pi) + 0.25 * rho)
+        # The diagonal is s^2 (1/2 - 1/2pi); rho there may be 1 only up to rounding.
+        terms[torch.arange(len(units)), units] = sd[units] ** 2 * (0.5 - 0.5 / math.pi)
+        total += torch.einsum("dp,dp->d", outer.weight[:, units] @ terms, outer.weight)
+    return total

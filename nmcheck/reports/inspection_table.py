@@ -58,6 +58,7 @@ def _header(found: Inspection) -> RenderableType:
             f"{counted(model.nodes, 'node')}, {counted(model.weights, 'weight')} ({memory(model.weight_bytes)})",
         ),
         ("ReLUs", _relus(found)),
+        ("memory", f"analyze takes about {memory(model.analysis_bytes)} at its peak"),
     )
     possible = found.analyzable
     verdict = [("execute", possible.execute), ("moments", possible.moments), ("bounds", possible.bounds)]
@@ -73,10 +74,10 @@ def _relus(found: Inspection) -> str:
     inside = sum(entry.op != "Relu" for entry in found.cuts)
     written = f"{found.relus:,} and {inside:,} inside other operators" if inside else f"{found.relus:,}"
     cuts = sum(entry.kind == "cut" for entry in found.cuts)
-    cheapest = min(found.cuts, key=lambda entry: entry.dense_bytes)
+    cheapest = min(found.cuts, key=lambda entry: entry.analysis_bytes)
     return (
         f"{written}: {counted(cuts, 'cut')}, {counted(len(found.cuts) - cuts, 'skip')}; "
-        f"the least memory takes {cheapest.node} ({cheapest.kind}, {memory(cheapest.dense_bytes)})"
+        f"the least memory takes {cheapest.node} ({cheapest.kind}, {memory(cheapest.analysis_bytes)})"
     )
 
 
@@ -112,7 +113,7 @@ def _cuts(entries: tuple[CutEntry, ...]) -> list[RenderableType]:
     table = new_table("Cuts", "node", "operator", "kind", "p", "n", "d", "memory", names=3)
     for entry in shown:
         mark = "" if entry.within_budget else f"{TOO_LARGE} "
-        row = (f"{entry.p:,}", f"{entry.n:,}", f"{entry.d:,}", mark + memory(entry.dense_bytes))
+        row = (f"{entry.p:,}", f"{entry.n:,}", f"{entry.d:,}", mark + memory(entry.analysis_bytes))
         table.add_row(entry.node, entry.op, entry.kind, *row)
     parts: list[RenderableType] = [settle(table, 0), ""]
     if len(shown) < len(entries):
@@ -122,8 +123,8 @@ def _cuts(entries: tuple[CutEntry, ...]) -> list[RenderableType]:
         paragraph(
             "cut: every path from the input to the logits crosses this ReLU; skip: paths lead around it, be it inside "
             "a LeakyRelu, PRelu or Clip, and an affine one stands for them. p: units of the ReLU, n: inputs, d: "
-            "logits; memory: the matrices of its affine model in float64, p x n and d x p (for a skip also d x n), for "
-            "one image."
+            "logits; memory: what analyze takes at its peak with this cut; where p is large most of it is A (p x n) "
+            "and A A' (p x p)."
         )
     )
     if not all(entry.within_budget for entry in shown):
@@ -137,7 +138,7 @@ def _shown(entries: tuple[CutEntry, ...]) -> list[CutEntry]:
     """All cuts; of many skips those that take the least memory; in the order of the graph."""
     if len(entries) <= LONGEST:
         return list(entries)
-    skips = sorted((entry for entry in entries if entry.kind == "skip"), key=lambda entry: entry.dense_bytes)
+    skips = sorted((entry for entry in entries if entry.kind == "skip"), key=lambda entry: entry.analysis_bytes)
     kept = {entry.node for entry in skips[:CHEAPEST]}
     return [entry for entry in entries if entry.kind == "cut" or entry.node in kept]
 

@@ -27,6 +27,7 @@ class InspectedModel(Record):
         nodes: number of nodes whose output depends on the sample, each recognized pattern counted as one.
         weights: floating-point numbers among the constants these nodes read.
         weight_bytes: what those take in memory.
+        analysis_bytes: what ``analyze`` with its defaults takes of memory at its peak, about.
     """
 
     path: str
@@ -42,6 +43,7 @@ class InspectedModel(Record):
     nodes: int
     weights: int
     weight_bytes: int
+    analysis_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,7 @@ class CutEntry(Record):
         n: elements of the input.
         d: number of logits.
         dense_bytes: what A (p x n), B (d x p) and for a skip C (d x n) take in float64, for one image.
+        analysis_bytes: what ``analyze`` with this cut takes of memory at its peak, about.
         within_budget: whether each matrix of the linearization is small enough for nmcheck to make it.
     """
 
@@ -95,6 +98,7 @@ class CutEntry(Record):
     n: int
     d: int
     dense_bytes: int
+    analysis_bytes: int
     within_budget: bool
 
 

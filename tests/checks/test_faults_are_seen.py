@@ -194,8 +194,8 @@ def mean_in_two_stages(patch: Patch) -> None:
 
 
 def covariance_in_two_stages(patch: Patch) -> None:
-    for module in (affine_relu_affine, summary):
-        wrapped(patch, module, "relu_covariance", lambda found: 1.3 * found)
+    wrapped(patch, affine_relu_affine, "relu_covariance_seen_by", lambda found: 1.3 * found)
+    wrapped(patch, summary, "relu_covariance", lambda found: 1.3 * found)
 
 
 def gram_matrix_in_two_stages(patch: Patch) -> None:

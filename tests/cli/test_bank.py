@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forked import forked
 from models import small_lenet, write
 
 from nmcheck.cli.app import run
@@ -18,6 +19,7 @@ from nmcheck.errors import BankError, InterruptedBuildError
 from nmcheck.linearize.bank.store import BankFile
 from nmcheck.results import ToolEntry
 from nmcheck.results.bank import BankInfo, BankPreview, BankVerification
+from nmcheck.temporary import open_temporary
 
 PREVIEW = BankPreview(
     n=784, p=500, d=10, cut="node_relu", cut_kind="cut", points=250, images=10_000, storage="gram", dtype="float16",
@@ -305,3 +307,18 @@ def test_killed_a_build_is_completed_by_the_same_command_and_resume(files) -> No
     assert bank.read_bytes() != whole.read_bytes()
     assert run([*command, "--resume"]) == 0
     assert bank.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX processes")
+def test_a_bank_that_is_gone_on_with_has_what_dead_runs_left_beside_it_deleted(tmp_path: Path) -> None:
+    def killed() -> None:
+        open_temporary(tmp_path)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert forked(killed) == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    words = ["bank", "build", "m.onnx", "--data", "mnist", "-k", "2", "-o", str(tmp_path / "b.h5"), "-q", "--resume"]
+    assert run([*words, "--dry-run"], FakeBank().session) == 0
+    assert len(list(tmp_path.iterdir())) == 1
+    assert run(words, FakeBank().session) == 0
+    assert list(tmp_path.iterdir()) == []

@@ -29,6 +29,23 @@ os.fsync = slow
 from nmcheck.__main__ import main
 main()
 """
+MADE_OF_TEXT = """
+import os
+made = "import sys, time; print('writing', file=sys.stderr, flush=True); time.sleep(60)"
+os.fsync = lambda descriptor: exec(made)
+from nmcheck.__main__ import main
+main()
+"""
+ENDING = """
+import os, sys, time
+class Slow:
+    def __del__(self, write=os.write, sleep=time.sleep):
+        write(2, b"ending\\n")
+        sleep(1)
+slow = Slow()
+from nmcheck.__main__ import main
+main()
+"""
 
 
 @pytest.fixture
@@ -117,9 +134,9 @@ def test_a_program_that_cannot_be_loaded_is_no_failed_gate() -> None:
 
 
 @contextmanager
-def at_work(words: list[str]) -> Iterator[subprocess.Popen[str]]:
+def at_work(words: list[str], folder: Path | None = None) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=folder
     ) as process:
         watch = threading.Timer(100, process.kill)
         watch.start()
@@ -142,6 +159,34 @@ def test_a_signal_ends_in_one_sentence(tmp_path: Path, place: Path, name: str) -
     assert err.startswith("Error: Interrupted")
     assert err.count("\n") == 1
     assert [(path.name, path.read_text()) for path in place.iterdir()] == [("report", "old")]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_after_the_run_does_not_take_its_exit_code_away(model: Path, name: str) -> None:
+    """While Python ends, which takes a while where large libraries are loaded."""
+    with at_work([sys.executable, "-c", ENDING, "inspect", str(model), "-q"]) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "ending\n"
+        process.send_signal(getattr(signal, name))
+        process.communicate()
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_in_code_made_of_text_ends_in_the_same_exit_code(
+    model: Path, place: Path, tmp_path: Path, name: str
+) -> None:
+    """As dataclasses are; Python called with -m would end by SIGINT then."""
+    (tmp_path / "made_of_text.py").write_text(MADE_OF_TEXT)
+    words = [sys.executable, "-m", "made_of_text", "inspect", str(model), "-q", "-o", str(place / "report")]
+    with at_work(words, tmp_path) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "writing\n"
+        process.send_signal(getattr(signal, name))
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert err.startswith("Error: Interrupted")
+    assert err.count("\n") == 1
 
 
 def killed_while_writing(model: Path, place: Path, name: str) -> int:

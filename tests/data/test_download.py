@@ -8,10 +8,13 @@ import threading
 from functools import partial
 from pathlib import Path
 
+import models
 import numpy as np
 import pytest
+from hostile_text import check_visible
 
-from nmcheck.data.download import REMOTE, RemoteSet, fetch
+from nmcheck.cli.app import run
+from nmcheck.data.download import REMOTE, RemoteSet, cache_folder, fetch
 from nmcheck.data.idx import open_idx
 from nmcheck.data.values import ValueCheck
 from nmcheck.errors import DataError
@@ -165,6 +168,41 @@ def test_a_file_damaged_in_the_cache_is_fetched_again(served, folder, tmp_path):
     images, _ = fetch(source, "test", tmp_path / "cache", scheme="http")
     images.write_bytes(b"")
     assert fetch(source, "test", tmp_path / "cache", scheme="http")[0].read_bytes() == (folder / NAMES[0]).read_bytes()
+
+
+def test_a_link_in_the_cache_does_not_lead_a_download_astray(served, folder, tmp_path):
+    source = remote(folder, served.at(partial(Quiet, directory=str(folder))))
+    mine, kept = tmp_path / "mine", tmp_path / "cache" / "toy" / NAMES[0]
+    mine.write_text("mine")
+    kept.parent.mkdir(parents=True)
+    kept.symlink_to(mine)
+    images, _ = fetch(source, "test", tmp_path / "cache", scheme="http")
+    assert images.read_bytes() == (folder / NAMES[0]).read_bytes()
+    assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["analyze", "bounds", "gate --init", "bank build"])
+@pytest.mark.parametrize("cached", [None, b"", b"\x1b[2Jno idx file"], ids=["nothing", "empty", "damaged"])
+def test_every_command_ends_in_one_sentence_where_a_set_is_not_to_be_had(
+    tmp_path, monkeypatch, capsys, command, cached
+):
+    source = RemoteSet("fashion-mnist", ("https://127.0.0.1:9/",), REMOTE["fashion-mnist"].sha256)
+    monkeypatch.setitem(REMOTE, "fashion-mnist", source)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model, output = models.write(models.small_lenet(), tmp_path), tmp_path / "output"
+    if cached is not None:
+        kept = cache_folder(source) / NAMES[0]
+        kept.parent.mkdir(parents=True)
+        kept.write_bytes(cached)
+    before = model.read_bytes()
+    line = [*command.split(), str(model), "--data", "fashion-mnist", "-o", str(output), "-q"]
+    assert run([*line, "-k", "2"] if command == "bank build" else line) == 3
+    out, error = capsys.readouterr()
+    assert (out, error.count("\n")) == ("", 1)
+    check_visible(error)
+    assert error.startswith("Error: The data set fashion-mnist:test could not be downloaded from https://127.0.0.1:9/")
+    assert model.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"cache", model.name}
 
 
 def test_no_network(tmp_path):

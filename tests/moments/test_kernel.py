@@ -9,7 +9,7 @@ import torch
 from scipy.integrate import dblquad
 from torch import Tensor
 
-from nmcheck.moments.kernel import relu_covariance, relu_kernel
+from nmcheck.moments.kernel import relu_covariance, relu_covariance_seen_by, relu_kernel
 from nmcheck.moments.normal import normal_cdf
 from nmcheck.moments.relu import relu_variance
 
@@ -109,8 +109,23 @@ def test_deciding_a_unit_early_changes_nothing(dtype: torch.dtype, tolerance: fl
 def test_blocks_of_a_wide_layer_give_the_same_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     mean, covariance = random_layer(50, 30, seed=2)
     whole = relu_covariance(mean, covariance)
-    monkeypatch.setattr("nmcheck.moments.kernel._BLOCK", 300)
+    monkeypatch.setattr("nmcheck.moments.kernel.PAIRS_AT_ONCE", 300)
     torch.testing.assert_close(relu_covariance(mean, covariance), whole, rtol=0, atol=1e-16)
+
+
+@pytest.mark.parametrize("block", [1, 300, 10**6])
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 7.0])
+def test_what_a_layer_behind_sees_needs_no_matrix(monkeypatch: pytest.MonkeyPatch, block: int, scale: float) -> None:
+    mean, covariance = random_layer(50, 30, seed=4)
+    mean[::3] *= 30.0  # decided units among the others
+    covariance[7], covariance[:, 7] = 0.0, 0.0
+    outer = torch.randn(4, 50, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    expected = outer @ relu_covariance(mean * scale**0.5, scale * covariance) @ outer.mT
+    monkeypatch.setattr("nmcheck.moments.kernel.PAIRS_AT_ONCE", block)
+    found = relu_covariance_seen_by(outer, mean * scale**0.5, covariance, scale)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13 * scale)
+    with pytest.raises(ValueError, match="diagonal"):
+        relu_covariance_seen_by(outer, mean, -covariance)
 
 
 def test_covariance_matrix_is_symmetric_positive_and_has_the_exact_diagonal() -> None:

@@ -25,7 +25,7 @@ def maps(bias: float) -> tuple[AffineMap, AffineMap]:
 def test_it_is_the_papers_double_sum_less_the_squared_mean() -> None:
     inner, outer = maps(1.0)
     pre = pre_activation(inner, GaussianInput(torch.ones(12, dtype=torch.float64), 0.3), gram_matrix(inner))
-    covariance, sd = pre.covariance.tolist(), pre.sd.tolist()
+    covariance, sd = (pre.scale * pre.covariance).tolist(), pre.sd.tolist()
     expected = []
     for weights in outer.weight.tolist():
         second = sum(0.5 * w * w * s * s for w, s in zip(weights, sd, strict=True))

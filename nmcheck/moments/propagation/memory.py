@@ -10,8 +10,6 @@ import torch
 from nmcheck.moments.propagation.tangents import Coloring, joint_coloring, pixel_coloring
 from nmcheck.steps import MaximumStep, Network, Step
 
-BUDGET = 2**30
-"""Bytes of tangents held at once (1 GiB). A network that needs more is given random directions instead."""
 _COPIES = 2
 """Copies there are at once of rows being made: parts and the whole they are put together to, taps and their winners."""
 

@@ -28,7 +28,8 @@ from __future__ import annotations
 import torch
 
 from nmcheck.moments.gaussian import GaussianInput
-from nmcheck.moments.propagation.memory import BUDGET, tangent_elements
+from nmcheck.moments.propagation.budget import BUDGET
+from nmcheck.moments.propagation.memory import tangent_elements
 from nmcheck.moments.propagation.propagated import Propagated, largest
 from nmcheck.moments.propagation.run import Run
 from nmcheck.moments.propagation.tangents import Tangents, of_pixels
