@@ -30,4 +30,5 @@ def annotate_log(level: str, text: str, **properties: str) -> None:
 
 
 def _write(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    # At once: an interruption between a line and its end would have its own sentence behind it.
+    print(f"{line}\n", end="", file=sys.stderr, flush=True)

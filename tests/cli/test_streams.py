@@ -20,6 +20,7 @@ from forked import forked
 from nmcheck.checks.gate.propose import Proposal
 from nmcheck.checks.gate.run import GateResult
 from nmcheck.cli.app import run
+from nmcheck.cli.messages import say
 from nmcheck.cli.output import write_stdout
 from nmcheck.cli.session import Session
 from nmcheck.cli.streams import open_descriptors, standard_streams
@@ -208,6 +209,16 @@ def test_what_is_not_text_is_written_as_escapes(monkeypatch) -> None:
     with standard_streams():
         write_stdout("σ \udce9\n")
     assert raw.getvalue() == b"\\u03c3 \\udce9\n"
+
+
+def test_an_interruption_does_not_fall_between_a_sentence_and_its_end(monkeypatch) -> None:
+    written: list[str] = []
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "write", written.append)
+    monkeypatch.setattr(sys, "stderr", stream)
+    say("A sentence.")
+    assert written[0] == "A sentence.\n"
+    assert "".join(written) == "A sentence.\n"
 
 
 def test_streams_are_put_back(capsys) -> None:
