@@ -12,8 +12,8 @@ from nmcheck.linearize.budget import budget_refusal, two_stage_bytes
 from nmcheck.memory import free_memory
 from nmcheck.moments.propagation.budget import BUDGET
 
-PROCESS = 420 * 10**6
-"""Bytes of Python with torch, onnxruntime and nmcheck before there is a model."""
+PROCESS = 500 * 10**6
+"""Bytes of Python with torch, onnxruntime and nmcheck, and of what these keep once they have computed anything."""
 LEAST_TANGENTS = 2**26
 """Bytes of tangents with fewer of which propagation is not begun."""
 _DOUBLE = 8
