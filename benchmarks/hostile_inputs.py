@@ -120,7 +120,9 @@ def main() -> None:
     areas = options().area or list(AREAS)
     start, observer = time.perf_counter(), Observer()
     files = [ROOT / "tests" / file for area in areas for file in AREAS[area]]
-    ended = pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", *map(str, files)], plugins=[observer])
+    ended = pytest.main(
+        ["-q", "-p", "no:cacheprovider", "--no-header", "-o", "timeout=1800", *map(str, files)], plugins=[observer]
+    )
     place = {f"tests/{file}": area for area in areas for file in AREAS[area]}
     tests: dict[str, list[Seen]] = {area: [] for area in areas}
     for name, seen in observer.tests.items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -51,22 +53,18 @@ def save_adversarial(case: Case, attacked: AttackedImages, folder: Path) -> tupl
         for images in (case.pixels, attacked.nearest.pixels)
     )
     arrays = _arrays(folder, attacked.norm, attacked.box)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(arrays) as file:
-            np.savez_compressed(
-                file,
-                index=case.positions[rows],
-                label=case.classes_of_images.cpu().numpy()[rows],
-                predicted=case.predicted.cpu().numpy()[rows],
-                adversarial_class=attacked.nearest.classes[rows],
-                norm=attacked.nearest.norms[rows],
-                attack=np.array([attacked.methods[row] for row in rows], dtype=str),
-                original=original,
-                adversarial=adversarial,
-            )
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+    with _filled(folder), whole_file(arrays) as file:
+        np.savez_compressed(
+            file,
+            index=case.positions[rows],
+            label=case.classes_of_images.cpu().numpy()[rows],
+            predicted=case.predicted.cpu().numpy()[rows],
+            adversarial_class=attacked.nearest.classes[rows],
+            norm=attacked.nearest.norms[rows],
+            attack=np.array([attacked.methods[row] for row in rows], dtype=str),
+            original=original,
+            adversarial=adversarial,
+        )
     grid = triples(original, adversarial) if case.dataset.unit == "pixel" else None
     if grid is None:
         return (arrays,)
@@ -119,8 +117,7 @@ def export_vnnlib(
         return ()
     predicted = case.predicted.cpu().numpy()
     written, listed = [], []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _filled(folder):
         # Relative to the list itself, as verifiers read it, where both lie on one disk.
         model = Path(graph.model.path).resolve()
         network = os.path.relpath(model, folder.resolve()) if model.anchor == folder.resolve().anchor else str(model)
@@ -144,9 +141,27 @@ def export_vnnlib(
         table = folder / "instances.csv"
         with whole_file(table) as file:
             file.write(_bytes(instances(listed)))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
     return (*written, table)
+
+
+@contextmanager
+def _filled(folder: Path) -> Iterator[None]:
+    """Make a folder to write files into, which is gone again if that ends before one is there.
+
+    Raises:
+        OutputError: something cannot be written.
+    """
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException as error:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, OSError):
+            raise _unwritable(folder, error) from error
+        raise
 
 
 def _bytes(text: str) -> bytes:

@@ -147,6 +147,21 @@ def test_questions_for_verifiers_say_what_was_asked(tmp_path, box):
     assert (table.parent / rows[0][0]).resolve() == Path(case.graph.model.path).resolve()
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_folder_made_for_questions_goes_if_the_run_ends_before_the_first(tmp_path, monkeypatch, *, is_new):
+    case, folder = image_case(tmp_path), tmp_path / "questions"
+    if not is_new:
+        folder.mkdir()
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nmcheck.checks.adversarial_files.robustness_property", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export_vnnlib(case, np.arange(2), 0.1, folder)
+    assert folder.exists() != is_new
+
+
 def test_a_file_that_gives_the_class_itself_has_no_question(tmp_path):
     nodes = [node("Gemm", ["x", "W"], ["z"], transB=1), node("ArgMax", ["z"], axis=1, keepdims=0)]
     made = model(nodes, ("N", 4), {"W": weights(3, 4)}, output_type=TensorProto.INT64)
