@@ -5,8 +5,8 @@
     python .ci/lowest.py --list         # print what this environment has of it
     python .ci/lowest.py --installed    # the same; exit code 1 if that is not the lowest
 
-Constraints are for pip's ``-c``: they say which version is taken of what is installed anyway. What a dependency needs in
-turn is left to pip, which takes the newest.
+Constraints are for pip's ``-c``: they say which version is taken of what is installed anyway. What a dependency needs
+in turn is left to pip, which takes the newest.
 """
 
 import argparse
@@ -87,7 +87,9 @@ def main() -> int:
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument("--check", action="store_true", help="compare .ci/lowest.txt with pyproject.toml")
     asked.add_argument("--list", action="store_true", help="print the lowest and the installed versions")
-    asked.add_argument("--installed", action="store_true", help="the same, and fail if the installed are not the lowest")
+    asked.add_argument(
+        "--installed", action="store_true", help="the same, and fail if the installed are not the lowest"
+    )
     options = parser.parse_args()
     if options.list or options.installed:
         same = show_installed()

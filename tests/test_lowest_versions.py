@@ -33,5 +33,9 @@ def test_torch_is_one_release_wherever_it_is_named() -> None:
 
 
 def test_the_range_of_python_is_the_one_the_readme_states() -> None:
-    lowest, highest = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"]).groups()
-    assert f"Python 3.{lowest} to 3.{int(highest) - 1}" in (ROOT / "README.md").read_text()
+    stated = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"])
+    assert stated
+    versions = range(int(stated[1]), int(stated[2]))
+    assert f"Python 3.{versions[0]} to 3.{versions[-1]}" in (ROOT / "README.md").read_text()
+    named = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if "Python :: 3." in line]
+    assert named == [f"3.{version}" for version in versions]
