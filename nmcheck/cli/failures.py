@@ -49,11 +49,17 @@ def _usage(error: Exception) -> str:
 
 
 def _plain(message: str) -> str:
-    """What typer says of a value that does not fit, without the words of the library it asks."""
+    """What typer says of a value that does not fit, without the words of the library it asks: pydantic, once click."""
     message = message.replace("Value error, ", "")
-    found = re.search(r"Input should be a valid (integer|number), unable to parse string as an? \1", message)
-    kind = {"integer": "a whole number is needed", "number": "a number is needed"}
-    return message.replace(found[0], kind[found[1]]) if found else message
+    found = re.search(
+        r"Input should be a valid (?P<kind>integer|number), unable to parse string as an? (?P=kind)"
+        r"|(?<=: )'[^:]*' is not a valid (?P<old>integer|float)( range)?",
+        message,
+    )
+    if not found:
+        return message
+    whole = (found["kind"] or found["old"]) == "integer"
+    return message.replace(found[0], "a whole number is needed" if whole else "a number is needed")
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -32,8 +32,10 @@ _REASONS = {
 _DEEP = _REASONS["I"]
 _OTHER = "in the colours {mode}; save it in RGB"
 _PNG = b"\x89PNG\r\n\x1a\n"
-_ORIENTATION, _BITS = 0x0112, 0x0102
+_ORIENTATION, _BITS, _PHOTOMETRIC = 0x0112, 0x0102, 0x0106
 """Tags of EXIF and of TIFF."""
+_YCBCR = 6
+"""What the last of them says of luma and chroma."""
 
 
 class UnusablePictureError(ValueError):
@@ -188,6 +190,9 @@ def _refuse(image: Any, path: Path) -> None:
     if image.mode not in (*_GREY, *_COLOUR):
         kind = "I" if image.mode.startswith("I") else image.mode
         raise UnusablePictureError(_REASONS.get(kind, _OTHER.format(mode=image.mode)))
+    if image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _YCBCR and image.tile[0][0] == "raw":
+        # Pillow before 13 takes such bytes for RGB with a fourth one.
+        raise UnusablePictureError(_OTHER.format(mode="YCbCr"))
     if _is_deep(image, path):
         raise UnusablePictureError(_DEEP)
     turned = image.getexif().get(_ORIENTATION, 1)

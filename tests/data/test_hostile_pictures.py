@@ -77,7 +77,7 @@ DEEP = "of more than 8 bits a pixel; save it with 8"
 REFUSED = {
     "16 bits": (Image.fromarray(PIXELS.astype(np.uint16) * 200), "a.png", {}, DEEP),
     "16 bits, TIFF": (Image.fromarray(PIXELS.astype(np.uint16) * 200), "a.tif", {}, DEEP),
-    "16 bits, PGM": (Image.fromarray(PIXELS.astype(np.uint16) * 200), "a.pgm", {}, DEEP),
+    "16 bits, PGM": (Image.fromarray(PIXELS.astype(np.int32) * 200), "a.pgm", {}, DEEP),
     "32 bits": (Image.fromarray(PIXELS.astype(np.int32)), "a.tif", {}, DEEP),
     "fractions": (Image.fromarray(PIXELS / np.float32(255)), "a.tif", {}, "of floating-point numbers"),
     "CMYK": (COLOUR.convert("CMYK"), "a.jpg", {}, "in CMYK, whose colours depend on a printer; save it in RGB"),

@@ -103,11 +103,11 @@ def test_archives_hold_one_array_or_name_it(tmp_path: Path) -> None:
     named = noise(f"diagonal:{saved(tmp_path, scale, other=np.ones(3))}").scale
     assert named is not None
     assert named == pytest.approx(scale.ravel())
-    np.savez(tmp_path / "one.npz", mask=scale > 0.5, allow_pickle=False)
+    np.savez(tmp_path / "one.npz", mask=scale > 0.5)
     alone = noise(f"diagonal:{tmp_path / 'one.npz'}").scale
     assert alone is not None
     assert (alone == (scale.ravel() > 0.5)).all()
-    np.savez(tmp_path / "two.npz", a=scale, b=scale, allow_pickle=False)
+    np.savez(tmp_path / "two.npz", a=scale, b=scale)
     with pytest.raises(DataError, match=r"two.npz has the arrays a, b; save one, called scale"):
         noise(f"diagonal:{tmp_path / 'two.npz'}")
 
@@ -200,7 +200,7 @@ def test_damaged_missing_and_pickled_files(tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", np.array([object()]), allow_pickle=True)
     with pytest.raises(DataError, match=r"objects.npy: the array holds Python objects"):
         noise(f"diagonal:{tmp_path / 'objects.npy'}")
-    np.savez(tmp_path / "whole.npz", scale=np.ones((5, 6)), allow_pickle=False)
+    np.savez(tmp_path / "whole.npz", scale=np.ones((5, 6)))
     cut = tmp_path / "cut.npz"
     cut.write_bytes((tmp_path / "whole.npz").read_bytes()[:150])
     with pytest.raises(DataError, match=r"cut.npz cannot be read"):

@@ -107,8 +107,8 @@ def _dataset(parent: h5py.h5g.GroupID, name: str, full: str, path: Path) -> h5py
     return opened
 
 
-def _open(parent: h5py.h5g.GroupID, name: str, full: str, path: Path) -> h5py.h5.ObjectID:
-    """A member that has this one name only, and no attributes."""
+def _open(parent: h5py.h5g.GroupID, name: str, full: str, path: Path) -> object:
+    """A member that has this one name only, and no attributes: a group, a dataset or a type."""
     key = name.encode()
     if not parent.links.exists(key):
         raise damaged(path, f"it has no {full}")

@@ -206,7 +206,9 @@ def test_other_files_of_hdf5_are_not_changed_by_going_on(tmp_path: Path) -> None
     with h5py.File(path, "w", libver="latest") as raw:
         raw["x"] = 1
     before, times = path.read_bytes(), path.stat().st_mtime_ns
-    assert "is no bank of nmcheck's" in refusal(path, "r+")
+    # HDF5 before 2 refuses by itself to change a file as new as this one.
+    new = h5py.version.hdf5_version_tuple >= (2, 0, 0)
+    assert ("is no bank of nmcheck's" if new else "the bank cannot be opened") in refusal(path, "r+")
     assert path.read_bytes() == before
     assert path.stat().st_mtime_ns == times
 
