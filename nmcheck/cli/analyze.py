@@ -88,7 +88,8 @@ def analyze(
             "to the logits crosses; of all ReLUs if there is none; or best, the one of all ReLUs around which the "
             "linearized network comes closest to the network, measured on 8 images with 32 noise draws; of errors "
             "within 5 % of the smallest, the last. first, last and best pass over ReLUs whose matrices would take more "
-            "than 2 GiB, or more than the memory there is. Default: last, or the ReLU that the bank is linearized around.",
+            "than 2 GiB, or more than the memory there is. Default: last, or the ReLU that the bank is linearized "
+            "around.",
             show_default=False,
         ),
     ] = None,
