@@ -39,7 +39,7 @@ class PreActivation:
 
     mean: Float[Tensor, " p"]
     covariance: Float[Tensor, "p p"]
-    scale: float = 1.0
+    scale: float | Tensor = 1.0
 
     @property
     def sd(self) -> Float[Tensor, " p"]:

@@ -103,7 +103,10 @@ def relu_covariance(mean: Float[Tensor, " p"], covariance: Float[Tensor, "p p"])
 
 
 def relu_covariance_seen_by(
-    outer: Float[Tensor, "d p"], mean: Float[Tensor, " p"], covariance: Float[Tensor, "p p"], scale: float = 1.0
+    outer: Float[Tensor, "d p"],
+    mean: Float[Tensor, " p"],
+    covariance: Float[Tensor, "p p"],
+    scale: float | Tensor = 1.0,
 ) -> Float[Tensor, "d d"]:
     """B Cov(relu z) B' for z ~ N(mean, scale * covariance): as ``relu_covariance``, whose matrix is never made.
 
@@ -156,7 +159,7 @@ class _Pairs(NamedTuple):
     excess: Tensor
 
 
-def _undecided_pairs(mean: Tensor, covariance: Tensor, sd: Tensor, scale: float) -> Iterator[_Pairs]:
+def _undecided_pairs(mean: Tensor, covariance: Tensor, sd: Tensor, scale: float | Tensor) -> Iterator[_Pairs]:
     """The pairs whose excess is not zero to working accuracy, in blocks of rows."""
     m = standardized(mean, sd)
     undecided = torch.nonzero((m.abs() < _DECIDED[mean.dtype]) & (sd > 0)).squeeze(1)

@@ -58,13 +58,13 @@ INSPECTION = Inspection(
     tool=TOOL,
     model=InspectedModel(
         path="m.onnx", fingerprint="f", opset=17, producer="p 1", input="x", input_shape=(1, 4), batch="any",
-        logits="y", classes=3, nodes=4, weights=12, weight_bytes=48,
+        logits="y", classes=3, nodes=4, weights=12, weight_bytes=48, analysis_bytes=1,
     ),
     operators=(OperatorEntry(op="Own", domain="own", count=1, execute=False, moments=False, bounds=True, reason="r"),),
     relus=1,
     cuts=(
         CutEntry(node="relu", op="Relu", index=1, outputs=("y",), kind="cut", p=1, n=1, d=1, dense_bytes=1,
-                 within_budget=False),
+                 analysis_bytes=1, within_budget=False),
     ),
     normalization=(FoundNormalization(node="n", index=2, outputs=("z",), kind="LRN", recognized_from="pattern"),),
     analyzable=Analyzable(execute=True, moments=False, bounds=True),

@@ -21,7 +21,8 @@ def cut(number: int, kind: str = "cut", p: int = 802_816, *, within_budget: bool
     size = 8 * (p * 150_528 + 1000 * p)
     return CutEntry(
         node=f"/layer1/{number}/relu/Relu", op="Relu", index=number, outputs=(f"v{number}",),
-        kind="cut" if kind == "cut" else "skip", p=p, n=150_528, d=1000, dense_bytes=size, within_budget=within_budget,
+        kind="cut" if kind == "cut" else "skip", p=p, n=150_528, d=1000, dense_bytes=size,
+        analysis_bytes=size, within_budget=within_budget,
     )  # fmt: skip
 
 
@@ -31,7 +32,7 @@ def inspection(cuts: tuple[CutEntry, ...]) -> Inspection:
         model=InspectedModel(
             path="models/net[1].onnx", fingerprint="ab" * 32, opset=17, producer="pytorch 2.13.0", input="image",
             input_shape=(1, 3, 224, 224), batch="any", logits="logits", classes=1000, nodes=176, weights=25_610_152,
-            weight_bytes=102_440_608,
+            weight_bytes=102_440_608, analysis_bytes=2_500_000_000,
         ),
         operators=(
             OperatorEntry(op="Conv", domain="", count=53, execute=True, moments=True, bounds=True, reason=""),
