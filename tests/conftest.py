@@ -5,6 +5,7 @@ users do not pay for it.
 """
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ pytest_plugins = ("browser",)
 # Some tests load onnxruntime before nmcheck does, which would not let it send reports on its use.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 install_import_hook("nmcheck", "beartype.beartype")
+# A shell that starts the tests in the background has them ignore Ctrl-C, and with them all processes they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # The suite runs one process a core; threads inside them would only wait for each other.
 torch.set_num_threads(1)
 
