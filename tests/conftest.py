@@ -17,9 +17,12 @@ pytest_plugins = ("browser",)
 # Some tests load onnxruntime before nmcheck does, which would not let it send reports on its use.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 install_import_hook("nmcheck", "beartype.beartype")
-# A shell that starts the tests in the background has them ignore Ctrl-C, and with them all processes they start.
+# A shell that starts the tests in the background, or by nohup, has them ignore what ends a run, and with them all
+# processes they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # The suite runs one process a core; threads inside them would only wait for each other.
 torch.set_num_threads(1)
 
