@@ -2,7 +2,7 @@
 
     python benchmarks/kills.py --number 20 --seed 0 [--jobs N] [--command gate ...] [--forks]
 
-`analyze`, `bounds`, `gate` and `bank build` (with --force over an old file, and gone on with by --resume) write all
+`analyze`, `bounds`, `gate` and `bank build` (with --force over an old file, and with --resume) write all
 their outputs over old ones, some of which are missing in every second pair of kills. Half of the kills come after a
 random share of the time that the run takes on the processor, half just behind a change in the folders of the outputs,
 as temporary files and new names are. Each killed run is a process (`python -m nmcheck`), or with --forks a fork of a

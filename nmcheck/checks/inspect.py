@@ -9,6 +9,7 @@ from pathlib import Path
 from nmcheck import __version__
 from nmcheck.checks.cut import choose_cut
 from nmcheck.checks.memory import analysis_memory
+from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.checks.support import CONSUMERS, NEEDED, Support, support_of
 from nmcheck.counting import counted
 from nmcheck.execute.operators.normalization import ROWS as NORMALIZATIONS
@@ -28,8 +29,6 @@ from nmcheck.results.model import ToolEntry
 
 FLOAT64 = 8
 """Bytes of a number."""
-IMAGES = 100
-"""How many an analysis takes by default (``--samples``)."""
 
 
 def inspect(path: Path) -> Inspection:
@@ -89,7 +88,7 @@ def _model(graph: Graph) -> InspectedModel:
         nodes=len(_own(graph)),
         weights=sum(array.size for array in weights),
         weight_bytes=sum(array.nbytes for array in weights),
-        analysis_bytes=analysis_memory(graph, choose_cut(graph, "last"), IMAGES).peak,
+        analysis_bytes=analysis_memory(graph, choose_cut(graph, "last"), AnalyzeOptions.samples).peak,
     )
 
 
@@ -204,7 +203,7 @@ def _cuts(graph: Graph) -> tuple[CutEntry, ...]:
                 n=n,
                 d=d,
                 dense_bytes=FLOAT64 * (p * n + d * p + (d * n if point.kind == "skip" else 0)),
-                analysis_bytes=analysis_memory(graph, point.node, IMAGES).peak,
+                analysis_bytes=analysis_memory(graph, point.node, AnalyzeOptions.samples).peak,
                 within_budget=budget_refusal(graph, point.node) is None,
             )
         )

@@ -1,4 +1,4 @@
-"""What an analysis takes of memory, told from shapes before any work; torch is not loaded for it."""
+"""What an analysis takes of memory, estimated from shapes before any work; torch is not loaded for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from nmcheck.execute.chunks import images_at_once, largest_value
 from nmcheck.graph.ir import Graph, Node
 from nmcheck.linearize.budget import budget_refusal, two_stage_bytes
 from nmcheck.memory import free_memory
+from nmcheck.moments.batches import inputs_at_once
 from nmcheck.moments.propagation.budget import BUDGET
 
 PROCESS = 500 * 10**6
@@ -19,11 +20,9 @@ LEAST_TANGENTS = 2**26
 _DOUBLE = 8
 _WEIGHT_COPIES = 6
 """Of the weights in the file's precision: the file's own, those of two programs (one in float64), and onnxruntime's."""
-_SAMPLES, _SAMPLE_COPIES = 512, 5
-"""Noisy inputs drawn at once, and copies of them in double precision."""
-_VALUE_COPIES = 3
-"""Copies of the largest value of all images computed at once, in double precision."""
-_TANGENT_COPIES = 3
+_SAMPLE_COPIES, _VALUE_COPIES, _TANGENT_COPIES = 5, 3, 3
+"""Copies, in double precision, of the noisy inputs held at once, of the largest value of the images computed at once,
+and of its tangents."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def analysis_memory(graph: Graph, cut: Node | None, images: int, *, propagates: 
     return AnalysisMemory(
         base=PROCESS + _WEIGHT_COPIES * weights + 2 * _DOUBLE * images * n,
         matrices=0 if cut is None else two_stage_bytes(graph, cut),
-        sampling=_DOUBLE * (_SAMPLE_COPIES * _SAMPLES * n + _VALUE_COPIES * images_at_once(graph) * largest),
+        sampling=_DOUBLE * (_SAMPLE_COPIES * inputs_at_once(n) * n + _VALUE_COPIES * images_at_once(graph) * largest),
         tangents=min(BUDGET, _TANGENT_COPIES * _DOUBLE * n * largest) if propagates else 0,
     )
 
@@ -117,6 +116,8 @@ class MemoryPlan:
         if self._allowed is None or needed.peak <= self._allowed:
             return BUDGET, None
         left = max(LEAST_TANGENTS, self._allowed - needed.base - needed.matrices)
+        if left >= needed.tangents:
+            return BUDGET, None
         return left, (
             f"propagate holds {gibibytes(left)} of tangents at a time instead of {gibibytes(needed.tangents)}, for "
             f"this process may take {gibibytes(self._allowed)} of memory: directions of the noise are random where "

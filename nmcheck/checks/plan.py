@@ -67,7 +67,7 @@ def plan_moments(case: Case, options: AnalyzeOptions, progress: Progress, bank_c
     memory = memory_plan(graph, len(case.pixels))
     memory.check()
     found = _around_a_cut(case, options, progress, bank_cut, memory)
-    if not {"propagate", "diagonal"} & set(found.engines):
+    if "propagate" not in found.engines:
         return found
     tangents, note = memory.tangents(found.cut)
     return replace(found, tangents=tangents, notes=found.notes if note is None else (*found.notes, note))

@@ -18,4 +18,4 @@ def images_at_once(graph: Graph) -> int:
 
 def largest_value(graph: Graph) -> int:
     """Elements of the largest value of one image."""
-    return max(1, *(prod(shape) for shape in graph.shapes.values()))
+    return max(1, max((prod(shape) for shape in graph.shapes.values()), default=1))

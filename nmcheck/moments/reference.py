@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nmcheck.errors import UsageError
+from nmcheck.moments.batches import inputs_at_once
 from nmcheck.moments.gaussian import GaussianInput
 from nmcheck.moments.noise_blocks import noise_blocks
 from nmcheck.moments.probes import Evaluate, unmet_bend
@@ -32,15 +33,6 @@ STRAYED = 1000.0
 
 STEEPEST = 1.5
 """Largest coefficient of the control variate; in theory it is at most about 1."""
-
-_FEWEST_AT_ONCE, _MOST_AT_ONCE = 64, 512
-_NUMBERS_AT_ONCE = 2**23
-"""Of noise: 64 MiB in float64, of which there are a few copies."""
-
-
-def inputs_at_once(x: GaussianInput) -> int:
-    """How many noisy inputs are held at a time: many small ones, few large ones."""
-    return max(_FEWEST_AT_ONCE, min(_MOST_AT_ONCE, _NUMBERS_AT_ONCE // x.mean.numel()))
 
 
 def control_variate(
@@ -92,7 +84,7 @@ def control_variate(
     response = x.structure.response(jacobian)
     control = float(x.sigma) ** 2 * response.square().sum(dim=1).cpu()
     done = 0
-    for noise in noise_blocks(x, pairs, seed, max(1, (batch_size or inputs_at_once(x)) // 2)):
+    for noise in noise_blocks(x, pairs, seed, max(1, (batch_size or inputs_at_once(x.mean.numel())) // 2)):
         plus, minus = evaluate(torch.cat([x.mean + noise, x.mean - noise])).cpu().chunk(2)
         plus, minus = outputs.add(plus), outputs.add(minus, trial=False)
         if not done:
@@ -158,7 +150,7 @@ def plain(
             f"ask for at least {LEAST_TERMS}"
         )
     outputs, moments = SeenOutputs(), None
-    for noise in noise_blocks(x, samples, seed, batch_size or inputs_at_once(x)):
+    for noise in noise_blocks(x, samples, seed, batch_size or inputs_at_once(x.mean.numel())):
         u = outputs.add(evaluate(x.mean + noise).cpu()) / outputs.unit
         batch = JointMoments.of(torch.stack([u, u**2], dim=2))
         moments = batch if moments is None else moments.merged(batch)

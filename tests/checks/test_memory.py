@@ -99,11 +99,32 @@ def test_where_nothing_fits_both_figures_are_said(tmp_path: Path, monkeypatch, c
     assert "GiB" in capsys.readouterr().err
 
 
-def test_propagation_is_given_what_is_left(graph) -> None:
-    needed = analysis_memory(graph, None, 4)
-    assert MemoryPlan(graph, 4, None).tangents(None) == (BUDGET, None)
-    assert MemoryPlan(graph, 4, needed.peak).tangents(None) == (BUDGET, None)
-    budget, note = MemoryPlan(graph, 4, needed.peak - 1).tangents(None)
-    assert budget == LEAST_TANGENTS
+@pytest.fixture
+def image_graph(tmp_path: Path):
+    """A network of 3 x 224 x 224 inputs, of whose noise few are held at once."""
+    return load_graph(
+        models.write(models.model([models.node("Relu", ["x"])], (1, 3, 224, 224)), tmp_path, "image.onnx")
+    )
+
+
+def test_few_large_inputs_are_held_at_once(image_graph) -> None:
+    n = 3 * 224 * 224
+    needed = analysis_memory(image_graph, None, 4)
+    assert needed.sampling == 8 * (5 * 64 * n + 3 * (2**24 // n) * n)
+    assert needed.least < 1.5e9
+
+
+def test_propagation_is_given_what_is_left(image_graph) -> None:
+    needed = analysis_memory(image_graph, None, 4)
+    assert needed.tangents == BUDGET
+    assert MemoryPlan(image_graph, 4, None).tangents(None) == (BUDGET, None)
+    assert MemoryPlan(image_graph, 4, needed.peak).tangents(None) == (BUDGET, None)
+    budget, note = MemoryPlan(image_graph, 4, needed.base + 2**29).tangents(None)
+    assert budget == 2**29
     assert note is not None
-    assert "0.0625 GiB of tangents" in note
+    assert "0.5 GiB of tangents at a time instead of 1 GiB" in note
+    assert MemoryPlan(image_graph, 4, needed.base).tangents(None)[0] == LEAST_TANGENTS
+
+
+def test_small_tangents_are_not_said_to_be_fewer(graph) -> None:
+    assert MemoryPlan(graph, 4, analysis_memory(graph, None, 4).peak - 1).tangents(None) == (BUDGET, None)

@@ -161,6 +161,7 @@ class _Evidence:
         self._case, self._analysis, self._network = case, analysis, network
         self._questions: dict[str, Question] = {}
         self._moments = MeasuredMoments(None, {}, 0)
+        self._notes: tuple[str, ...] = ()
         self.flips: dict[float, FlipRun] = {}
         self.brackets: dict[Key, Bracket] = {}
 
@@ -210,6 +211,7 @@ class _Evidence:
         if not sigmas:
             return
         plan = plan_moments(self._case, self._analysis, progress)
+        self._notes = plan.notes
         with progress.stage("Moments and their reference", len(self._case.pixels)) as advance:
             self._moments = measure_moments(self._case, self._analysis, plan, self._network, advance)
 
@@ -231,7 +233,7 @@ class _Evidence:
     def into(self, report: Report) -> Report:
         """The report with the sections that checks rest on."""
         flips = tuple(flips_entry(self._case, self.flips[sigma]) for sigma in sorted(self.flips))
-        report = replace(report, flips=flips)
+        report = replace(report, flips=flips, notes=(*report.notes, *self._notes))
         if self.brackets:
             bounds = tuple(bounds_section(self._case, found) for found in self.brackets.values())
             taken_back = (warning for section in bounds for warning in contradictions(section.per_sample))
