@@ -1,29 +1,26 @@
-"""Type and shape checks at run time, and where the shared models and data lie.
-
-The import hook makes beartype check every annotation of nmcheck, jaxtyping's shapes included, while the tests run;
-users do not pay for it.
-"""
+"""Threads, signals, and where the shared models and data lie."""
 
 import os
 import signal
 from pathlib import Path
 
 import pytest
+
+# The suite runs one process a core; threads inside them, and inside those they start, would only wait for each other.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
 import torch
-from jaxtyping import install_import_hook
 
 pytest_plugins = ("browser",)
 
 # Some tests load onnxruntime before nmcheck does, which would not let it send reports on its use.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-install_import_hook("nmcheck", "beartype.beartype")
 # A shell that starts the tests in the background, or by nohup, has them ignore what ends a run, and with them all
 # processes they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-# The suite runs one process a core; threads inside them would only wait for each other.
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.linearize.two_stage import two_stage_at
 from nmcheck.results import Report
 
-SAMPLES = 20
+SAMPLES = 4
 
 
 def report(model: Path) -> Report:

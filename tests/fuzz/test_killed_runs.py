@@ -23,7 +23,7 @@ NAMES = ("bounds", "gate")
 def test_killed_at_any_moment_no_file_is_damaged_and_nothing_is_left_in_the_end(tmp_path: Path) -> None:
     pytest.importorskip("PIL.Image", reason="needs Pillow, an optional dependency")
     assert set(NAMES) < set(COMMANDS)
-    # A process of its own: this one has threads that a fork would lose, and checks types at run time.
+    # A process of its own: this one has threads that a fork would lose.
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",

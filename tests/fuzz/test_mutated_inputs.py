@@ -19,7 +19,7 @@ NUMBER, SEED = 32, 1
 def test_no_changed_byte_makes_nmcheck_fail(tmp_path):
     pytest.importorskip("PIL.Image", reason="needs Pillow, an optional dependency")
     pytest.importorskip("netron", reason="needs Netron, an optional dependency")
-    # A process of its own: this one has threads that a fork would lose, and checks types at run time.
+    # A process of its own: this one has threads that a fork would lose.
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
