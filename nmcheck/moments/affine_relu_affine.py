@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nmcheck.affine import AffineMap, AffineReluAffine
 from nmcheck.moments.gaussian import GaussianInput, Isotropic, NoiseStructure
-from nmcheck.moments.kernel import PAIRS_AT_ONCE, relu_covariance_seen_by
+from nmcheck.moments.kernel import PAIRS_AT_ONCE, relu_covariance_seen_by, relu_residual_seen_by
 from nmcheck.moments.relu import relu_gate, relu_mean
 
 
@@ -82,16 +82,19 @@ def output_mean(network: AffineReluAffine, x: GaussianInput, gram: Float[Tensor,
 
 
 def output_covariance(network: AffineReluAffine, x: GaussianInput, gram: Float[Tensor, "p p"]) -> Float[Tensor, "d d"]:
-    """B K B' + C S C' + M + M' with K = Cov(relu z), M = B diag(Phi(m)) A S C' and S the input's covariance.
+    """B K B' + C S C' + M + M' with K = Cov(relu z) and M = B diag(Phi(m)) A S C', S being the input's covariance.
 
-    M is the covariance of the ReLU's part with the skip term, and not symmetric. Neither bias enters beyond m.
+    M is the covariance of the ReLU's part with the skip term, and not symmetric. Neither bias enters beyond m. With a
+    skip term it is summed as J S J' + B (K - D A S A' D) B' with D = diag(Phi(m)) and J = B D A + C: where the two
+    parts cancel each other, C S C' + M + M' would leave rounding, which may be below 0.
     """
     mean, sd = network.inner(x.mean), x.sigma * gram.diagonal().sqrt()
-    covariance = relu_covariance_seen_by(network.outer.weight, mean, gram, x.sigma**2)
-    if network.skip is not None:
-        skip = x.structure.response(network.skip)
-        cross = x.structure.response(_mean_slope(network, mean, sd)) @ skip.mT
-        covariance = covariance + x.sigma**2 * (skip @ skip.mT + cross + cross.mT)
+    if network.skip is None:
+        covariance = relu_covariance_seen_by(network.outer.weight, mean, gram, x.sigma**2)
+    else:
+        slope = x.structure.response(_mean_slope(network, mean, sd) + network.skip)
+        residual = relu_residual_seen_by(network.outer.weight, mean, gram, x.sigma**2)
+        covariance = x.sigma**2 * (slope @ slope.mT) + residual
     return 0.5 * (covariance + covariance.mT)
 
 

@@ -122,15 +122,35 @@ def relu_covariance_seen_by(
     Raises:
         ValueError: a variance on the diagonal is negative or not a number.
     """
+    gated = outer * relu_gate(mean, _deviations(scale * covariance.diagonal()))
+    return scale * (gated @ covariance @ gated.mT) + relu_residual_seen_by(outer, mean, covariance, scale)
+
+
+def relu_residual_seen_by(
+    outer: Float[Tensor, "d p"],
+    mean: Float[Tensor, " p"],
+    covariance: Float[Tensor, "p p"],
+    scale: float | Tensor = 1.0,
+) -> Float[Tensor, "d d"]:
+    """B (Cov(relu z) - D Cov(z) D) B', D = diag(Phi): what the mean derivatives leave of ``relu_covariance_seen_by``.
+
+    Args:
+        outer: B.
+        mean: of z.
+        covariance: of z over ``scale``; symmetric, only its diagonal and upper triangle decide.
+        scale: at least 0.
+
+    Raises:
+        ValueError: a variance on the diagonal is negative or not a number.
+    """
     sd = _deviations(scale * covariance.diagonal())
-    gated = outer * relu_gate(mean, sd)
     own = relu_variance(mean, sd) - (relu_gate(mean, sd) * sd).square()
     half = torch.zeros(len(outer), len(outer), dtype=outer.dtype, device=outer.device)
     for pairs in _undecided_pairs(mean, covariance, sd, scale):
         block = outer.new_zeros(len(pairs.rows), len(pairs.columns))
         block[pairs.i, pairs.j] = pairs.excess
         half += outer[:, pairs.rows] @ block @ outer[:, pairs.columns].mT
-    return scale * (gated @ covariance @ gated.mT) + (outer * own) @ outer.mT + half + half.mT
+    return (outer * own) @ outer.mT + half + half.mT
 
 
 def _deviations(variance: Float[Tensor, " p"]) -> Float[Tensor, " p"]:

@@ -72,4 +72,6 @@ def summary_covariance(summary: Summary, sigma: float, *, pairs: torch.dtype = t
     if summary.skip is not None:
         cross = (outer * relu_gate(summary.units, pre.diagonal().sqrt())) @ summary.skip.cross
         covariance = covariance + sigma**2 * (summary.skip.gram + cross + cross.mT)
+        # Where the skip cancels the rest, what is left is rounding of what the bank keeps, and may be below 0.
+        covariance.diagonal().clamp_(min=0)
     return 0.5 * (covariance + covariance.mT)

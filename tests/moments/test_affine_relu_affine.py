@@ -12,6 +12,7 @@ from nmcheck.moments.affine_relu_affine import (
     output_mean,
     output_variance,
 )
+from nmcheck.moments.summary import SkipSummary, Summary, summary_covariance
 
 N, P, D = 15, 40, 4
 CENTRE = torch.linspace(-1, 1, N, dtype=torch.float64)
@@ -144,6 +145,24 @@ def test_no_noise_gives_no_variance(skip: bool) -> None:
     x = GaussianInput(CENTRE, 0.0)
     assert not covariance_of(network, x).any()
     torch.testing.assert_close(mean_of(network, x), network(CENTRE), rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_the_skip_term_takes_back_has_no_variance_below_zero(seed: int) -> None:
+    network = random_network(seed, skip=True)
+    open_always = AffineMap(network.inner.weight, 1000 + network.inner.bias)
+    cancelled = AffineReluAffine(open_always, network.outer, skip=-network.outer.weight @ network.inner.weight)
+    gram = gram_matrix(open_always)
+    assert (output_variance(cancelled, X, gram) >= 0).all()
+    assert (output_variance(cancelled, X, gram) < 1e-25).all()
+    assert cancelled.skip is not None
+    skip = SkipSummary(
+        cancelled.skip @ CENTRE, cancelled.skip @ cancelled.skip.mT, open_always.weight @ cancelled.skip.mT
+    )
+    kept = Summary(open_always(CENTRE), gram, network.outer, skip)
+    variance = summary_covariance(kept, 0.6).diagonal()
+    assert (variance >= 0).all()
+    assert (variance < 1e-12).all()
 
 
 def test_second_bias_moves_the_mean_only() -> None:
