@@ -60,7 +60,15 @@ def main() -> int:
         group = [one.engine_z["propagate"] for one in found if one.exact is exact and "propagate" in one.engine_z]
         what = "exact means" if exact else "means by closure"
         if group:
-            print(f"propagate, {what}: {len(group)} networks, |z| median {np.median(group):.2f}, max {max(group):.2f}")
+            print(
+                f"propagate, {what}: {len(group)} networks, |z| median {np.median(group):.2f}, max {max(group):.2f}, "
+                f"{sum(z > 6 for z in group)} above 6"
+            )
+    linearized = [one.engine_z["two-stage"] for one in found if "two-stage" in one.engine_z]
+    print(
+        f"two-stage, affine around one ReLU: {len(linearized)} networks, |z| median {np.median(linearized):.2f}, "
+        f"max {max(linearized):.2f}, {sum(z > 6 for z in linearized)} above 6"
+    )
     print(f"{sum(one.heavy for one in found)} logits with tails too heavy for a variance's z")
     print(*failures or ["nothing that must not be"], sep="\n")
     return 1 if failures else 0

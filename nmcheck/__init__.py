@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nmcheck.checks.options import AnalyzeOptions
     from nmcheck.execute.program import Program
     from nmcheck.graph.load import load_graph
+    from nmcheck.results.decode import read_comparison, read_inspection, read_report
 
 __version__ = "0.1.0"
 
@@ -22,9 +23,22 @@ _PUBLIC: dict[str, str] = {
     "inspect": "nmcheck.checks.inspect",
     "load_graph": "nmcheck.graph.load",
     "Program": "nmcheck.execute.program",
+    "read_comparison": "nmcheck.results.decode",
+    "read_inspection": "nmcheck.results.decode",
+    "read_report": "nmcheck.results.decode",
 }
 
-__all__ = ["AnalyzeOptions", "Program", "__version__", "analyze", "inspect", "load_graph"]
+__all__ = [
+    "AnalyzeOptions",
+    "Program",
+    "__version__",
+    "analyze",
+    "inspect",
+    "load_graph",
+    "read_comparison",
+    "read_inspection",
+    "read_report",
+]
 
 
 def __getattr__(name: str) -> Any:

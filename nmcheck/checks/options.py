@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from nmcheck.errors import UsageError
+from nmcheck.results.moments import ENGINES
 
 LINEARIZERS = ("taylor", "averaged")
 REFERENCES = ("control-variate", "plain")
-ENGINES = ("propagate", "two-stage", "bank", "diagonal", "published-theorem2", "published-lemma4")
 ANCHORS: dict[str, Literal["point", "image"]] = {"point": "point", "image": "image"}
 DEFAULT_ENGINES = ("propagate", "two-stage", "published-theorem2")
 LEAST_REFERENCE_SAMPLES = 500

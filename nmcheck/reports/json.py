@@ -1,4 +1,4 @@
-"""A result as one JSON document (``results/*.schema.json``, docs/report-schema.md and its like)."""
+"""A result as one JSON document (``results.schema``, docs/report-schema.md and its like)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from nmcheck.outside_text import json_text
 from nmcheck.results.record import REASON, Record
+from nmcheck.results.schema import key_of
 
 
 def to_json(report: Record) -> str:
@@ -28,9 +29,8 @@ def to_json(report: Record) -> str:
 def _plain(value: object) -> Any:
     if isinstance(value, Record):
         entries = {item.name: getattr(value, item.name) for item in fields(value)}
-        # A field cannot be called ``class`` in Python.
         return {
-            name.removesuffix("_"): _plain(entry)
+            key_of(name): _plain(entry)
             for name, entry in entries.items()
             if not (name.endswith(REASON) and entry is None)
         }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nmcheck.results.model import ToolEntry
-from nmcheck.results.record import Record
+from nmcheck.results.record import Count, NonNegative, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +31,17 @@ class BankUse(Record):
     """
 
     path: str
-    points: int
+    points: Count
     choice: Literal["images", "centers", "medoid", "farthest"]
     storage: str
     dtype: Literal["float16", "float32"]
     anchor: Literal["point", "image"]
     data_sha256: str
-    distance_mean: float
-    distance_median: float
-    distance_largest: float
-    distance_members: float
-    beyond: int
+    distance_mean: NonNegative
+    distance_median: NonNegative
+    distance_largest: NonNegative
+    distance_members: NonNegative
+    beyond: Count
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from nmcheck.results.record import Record
+from nmcheck.results.record import ClassKey, Count, CountFromOne, NonNegative, Place, Record, Share
 
 UNREACHABLE = "no change of the input can change the label"
 """Why an infinite radius, which JSON has no number for, is null.
@@ -61,17 +61,17 @@ class LayerBounds(Record):
     """
 
     node: str
-    index: int
+    index: Place
     outputs: tuple[str, ...]
     op: str
-    lipschitz: float | None
+    lipschitz: NonNegative | None
     lipschitz_reason: str | None = None
     lipschitz_method: str
-    lipschitz_to_logits: float | None
+    lipschitz_to_logits: NonNegative | None
     lipschitz_to_logits_reason: str | None = None
-    kappa_published: float | None
+    kappa_published: NonNegative | None
     kappa_published_reason: str | None = None
-    kappa_certified: float | None
+    kappa_certified: NonNegative | None
     kappa_certified_reason: str | None = None
     published_sound: bool
     published_statement: str
@@ -97,15 +97,15 @@ class LayerAttack(Record):
     """
 
     node: str
-    images: int
-    kappa_attacked: float | None
+    images: Count
+    kappa_attacked: NonNegative | None
     kappa_attacked_reason: str | None = None
-    kappa_certified: float | None
+    kappa_certified: NonNegative | None
     kappa_certified_reason: str | None = None
-    certified_above: int
-    kappa_published: float | None
+    certified_above: Count
+    kappa_published: NonNegative | None
     kappa_published_reason: str | None = None
-    published_above: int
+    published_above: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,16 +128,16 @@ class RadiusEntry(Record):
         seconds_per_sample_reason: why it is not stated.
     """
 
-    mean: float | None
+    mean: NonNegative | None
     mean_reason: str | None = None
-    median: float | None
+    median: NonNegative | None
     median_reason: str | None = None
-    p5: float | None
+    p5: NonNegative | None
     p5_reason: str | None = None
-    images: int
+    images: Count
     certified: bool
     theorem: str
-    seconds_per_sample: float | None
+    seconds_per_sample: NonNegative | None
     seconds_per_sample_reason: str | None = None
 
 
@@ -152,9 +152,9 @@ class ClassChanges(Record):
             has 0. Images for which the attack found none are in no class.
     """
 
-    class_: int
-    images: int
-    to: Mapping[str, int]
+    class_: Count
+    images: Count
+    to: Mapping[ClassKey, CountFromOne]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,11 +170,11 @@ class IteratedStep(Record):
         back_reason: why there is none.
     """
 
-    step: int
-    images: int
-    mean_norm: float | None
+    step: CountFromOne
+    images: Count
+    mean_norm: NonNegative | None
     mean_norm_reason: str | None = None
-    back: float | None
+    back: Share | None
     back_reason: str | None = None
 
 
@@ -194,13 +194,13 @@ class AttackEntry(Record):
         class_changes: which classes the adversarial examples are, by the class predicted without a change, ascending.
     """
 
-    mean: float | None
+    mean: NonNegative | None
     mean_reason: str | None = None
-    median: float | None
+    median: NonNegative | None
     median_reason: str | None = None
-    success_rate: float | None
+    success_rate: Share | None
     success_rate_reason: str | None = None
-    seconds_per_sample: float | None
+    seconds_per_sample: NonNegative | None
     seconds_per_sample_reason: str | None = None
     class_changes: tuple[ClassChanges, ...] = ()
 
@@ -222,14 +222,14 @@ class SampleBounds(Record):
         upper_method: attack that gave it, or null.
     """
 
-    index: int
-    label: int
-    predicted: int
+    index: Place
+    label: Count
+    predicted: Count
     correct: bool
-    lower: float | None
+    lower: NonNegative | None
     lower_reason: str | None = None
     lower_method: str | None
-    upper: float | None
+    upper: NonNegative | None
     upper_reason: str | None = None
     upper_method: str | None
 
@@ -250,9 +250,9 @@ class AccuracyPoint(Record):
             found.
     """
 
-    epsilon: float
-    certified: float
-    attacked: float
+    epsilon: NonNegative
+    certified: Share
+    attacked: Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,7 +277,7 @@ class BoundsEntry(Record):
     norm: Literal["l2", "linf"]
     box: tuple[float, float] | None
     unit: Literal["pixel"] = "pixel"
-    samples: int
+    samples: CountFromOne
     certificate: str
     layers: tuple[LayerBounds, ...]
     radius: Mapping[str, RadiusEntry]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from nmcheck.results.bounds import BoundsEntry
 from nmcheck.results.model import DataEntry, ModelEntry, ToolEntry
 from nmcheck.results.normalization import NormalizationEntry
-from nmcheck.results.record import Record
+from nmcheck.results.record import Count, NonNegative, Positive, Record, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +26,12 @@ class ComparedFlips(Record):
         confidence: level of the interval.
     """
 
-    sigma_pixel: float
-    draws: int
-    sampled: float
-    low: float
-    high: float
-    confidence: float
+    sigma_pixel: Positive
+    draws: Count
+    sampled: Share
+    low: Share
+    high: Share
+    confidence: Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,24 +67,24 @@ class ComparedModel(Record):
     model: ModelEntry
     data: DataEntry
     method: str
-    radius: float | None
+    radius: NonNegative | None
     radius_reason: str | None = None
-    example: float | None
+    example: NonNegative | None
     example_reason: str | None = None
-    common_radius: float | None
+    common_radius: NonNegative | None
     common_radius_reason: str | None = None
-    common_radius_se: float | None
+    common_radius_se: NonNegative | None
     common_radius_se_reason: str | None = None
     difference: float | None
     difference_reason: str | None = None
-    difference_se: float | None
+    difference_se: NonNegative | None
     difference_se_reason: str | None = None
     flips: tuple[ComparedFlips, ...]
     bounds: BoundsEntry
     normalization: tuple[NormalizationEntry, ...]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    seconds: float
+    seconds: NonNegative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +103,8 @@ class Comparison(Record):
 
     schema_version: Literal[1] = 1
     tool: ToolEntry
-    seed: int
+    seed: Count
     norm: Literal["l2", "linf"]
     box: tuple[float, float] | None
-    common: int
-    models: tuple[ComparedModel, ...]
+    common: Count
+    models: Annotated[tuple[ComparedModel, ...], Meta(min_length=2)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nmcheck.results.record import Record
+from nmcheck.results.record import Count, NonNegative, Positive, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +18,8 @@ class LevelError(Record):
         error_reason: why it could not be computed.
     """
 
-    sigma_pixel: float
-    error: float | None
+    sigma_pixel: Positive
+    error: NonNegative | None
     error_reason: str | None = None
 
 
@@ -45,11 +45,11 @@ class CutError(Record):
 
     node: str
     kind: Literal["cut", "skip"]
-    units: int
+    units: Count
     within_budget: bool
     chosen: bool
-    error: float | None
+    error: NonNegative | None
     error_reason: str | None = None
     levels: tuple[LevelError, ...]
-    images: int
-    draws: int
+    images: Count
+    draws: Count

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nmcheck.results.record import Record
+from nmcheck.results.record import ClassKey, Count, Place, Positive, Record, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +18,9 @@ class ConfusionRow(Record):
         to: probability of each class under noise, averaged over them, by class; a class that is not there has 0.
     """
 
-    class_: int
-    images: int
-    to: Mapping[str, float]
+    class_: Count
+    images: Count
+    to: Mapping[ClassKey, Share]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +36,12 @@ class ClassFlips(Record):
         high: upper end.
     """
 
-    class_: int
-    images: int
-    trials: int
-    sampled: float
-    low: float
-    high: float
+    class_: Count
+    images: Count
+    trials: Count
+    sampled: Share
+    low: Share
+    high: Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +57,12 @@ class ImageFlips(Record):
         high: upper end.
     """
 
-    index: int
-    label: int
-    predicted: int
-    sampled: float
-    low: float
-    high: float
+    index: Place
+    label: Count
+    predicted: Count
+    sampled: Share
+    low: Share
+    high: Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +78,9 @@ class SampledFlips(Record):
         confusion: by the class predicted without noise, ascending, the classes predicted under it.
     """
 
-    sigma_pixel: float
-    confidence: float
-    trials: int
+    sigma_pixel: Positive
+    confidence: Share
+    trials: Count
     per_class: tuple[ClassFlips, ...]
     per_image: tuple[ImageFlips, ...]
     confusion: tuple[ConfusionRow, ...]
@@ -96,9 +96,9 @@ class ClassFlipEstimate(Record):
         analytic: probability that noise changes it, averaged over them.
     """
 
-    class_: int
-    images: int
-    analytic: float
+    class_: Count
+    images: Count
+    analytic: Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +110,8 @@ class ImageFlipEstimate(Record):
         analytic: probability that noise changes its predicted class.
     """
 
-    index: int
-    analytic: float
+    index: Place
+    analytic: Share
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nmcheck.results.record import Record
+from nmcheck.results.record import Count, NonNegative, Place, Record, Sha256, Share
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 
@@ -37,10 +37,10 @@ class GateExample(Record):
         file: name of the file in the folder given with ``--examples``.
     """
 
-    index: int
-    label: int
-    predicted: int
-    distance: float
+    index: Place
+    label: Count
+    predicted: Count
+    distance: NonNegative
     file: str
 
 
@@ -85,25 +85,25 @@ class GateCheck(Record):
     kind: Literal["accuracy", "certified-accuracy", "attacked-accuracy", "flip", "radius", "moment-tightness"]
     against: Literal["threshold", "baseline"]
     claim: str
-    class_: int | None
+    class_: Count | None
     norm: Literal["l2", "linf"] | None
     box: tuple[float, float] | None
-    epsilon: float | None
-    sigma: float | None
-    percentile: float | None
+    epsilon: NonNegative | None
+    sigma: NonNegative | None
+    percentile: NonNegative | None
     statistic: Literal["mean", "variance"] | None
     method: str
     sense: Literal["min", "max"]
-    threshold: float
-    measured: float | None
+    threshold: NonNegative
+    measured: NonNegative | None
     measured_reason: str | None = None
-    low: float | None
+    low: Share | None
     low_reason: str | None = None
-    high: float | None
+    high: Share | None
     high_reason: str | None = None
-    confidence: float | None
-    images: int
-    trials: int | None
+    confidence: Share | None
+    images: Count
+    trials: Count | None
     verdict: Verdict
     reason: str
     examples: tuple[GateExample, ...] = ()
@@ -124,8 +124,8 @@ class GateBaseline(Record):
         max_drop: how much worse a check may be: of shares and probabilities absolute, of radii and errors relative.
     """
 
-    fingerprint: str
-    max_drop: float
+    fingerprint: Sha256
+    max_drop: NonNegative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,10 +145,10 @@ class GateEntry(Record):
     """
 
     verdict: Verdict
-    exit_code: int
+    exit_code: Count
     on_inconclusive: Literal["pass", "fail"]
     reason: str
-    policy_sha256: str
-    alpha: float
+    policy_sha256: Sha256
+    alpha: NonNegative
     baseline: GateBaseline | None
     checks: tuple[GateCheck, ...]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta
 
 from nmcheck.results.model import ToolEntry
-from nmcheck.results.record import Record
+from nmcheck.results.record import Count, CountFromOne, Name, Record, Sha256, one_of
+
+ALL_THREE = {name: {"const": True} for name in ("execute", "moments", "bounds")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,19 +36,19 @@ class InspectedModel(Record):
     """
 
     path: str
-    fingerprint: str
-    opset: int
+    fingerprint: Sha256
+    opset: CountFromOne
     producer: str
-    input: str
-    input_shape: tuple[int, ...]
-    batch: str
-    logits: str
-    classes: int
+    input: Name
+    input_shape: tuple[Count, ...]
+    batch: Annotated[str, Meta(pattern="^(any|none|[1-9][0-9]*)$")]
+    logits: Name
+    classes: Count
     masked: tuple[int, ...] = ()
-    nodes: int
-    weights: int
-    weight_bytes: int
-    analysis_bytes: int
+    nodes: Count
+    weights: Count
+    weight_bytes: Count
+    analysis_bytes: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +67,15 @@ class OperatorEntry(Record):
         reason: who cannot, at which node and why, a sentence each; empty if all three can.
     """
 
-    op: str
+    schema_rules: ClassVar[Mapping[str, Any]] = {
+        "if": {"properties": ALL_THREE},
+        "then": {"properties": {"reason": {"const": ""}}},
+        "else": {"properties": {"reason": {"minLength": 1}}},
+    }
+
+    op: Name
     domain: str
-    count: int
+    count: CountFromOne
     execute: bool
     moments: bool
     bounds: bool
@@ -74,6 +85,15 @@ class OperatorEntry(Record):
 @dataclass(frozen=True, kw_only=True)
 class CutEntry(Record):
     """A ReLU that the network can be linearized around: R(x) ~ B relu(A x + c1) + c2, plus C x for a skip.
+
+    Some operators are a ReLU beside a line, and can be cut at like a Relu: ``LeakyRelu`` and ``PRelu`` are
+    a x + (1 - a) relu(x), a ``Clip`` is lo + relu(x - lo) - relu(x - hi), ``Max`` with constants is c + relu(x - c)
+    and ``Min`` c - relu(c - x). The ReLU of the first two is a skip, for the line leads past it, and so is the lower
+    one of a Clip with two bounds; with one bound it is a cut where every path crosses the node. ``relus`` counts Relu
+    nodes only, so there may be more entries than that.
+
+    A matrix of the linearization, which beside A, B and C are A A' (p x p) and B and C side by side, may take 2 GiB in
+    float64. Where one would take more, ``within_budget`` is false, and ``nmcheck analyze`` does not cut there.
 
     Attributes:
         node: unique name of the node.
@@ -89,16 +109,16 @@ class CutEntry(Record):
         within_budget: whether each matrix of the linearization is small enough for nmcheck to make it.
     """
 
-    node: str
-    op: str
+    node: Name
+    op: Annotated[str, one_of("Relu", "LeakyRelu", "PRelu", "Clip", "Max", "Min")]
     index: int
     outputs: tuple[str, ...]
     kind: Literal["cut", "skip"]
-    p: int
-    n: int
-    d: int
-    dense_bytes: int
-    analysis_bytes: int
+    p: Count
+    n: Count
+    d: Count
+    dense_bytes: Count
+    analysis_bytes: Count
     within_budget: bool
 
 
@@ -114,10 +134,10 @@ class FoundNormalization(Record):
         recognized_from: ``op`` if the file has the operator, ``pattern`` if it was found spelled out.
     """
 
-    node: str
+    node: Name
     index: int
     outputs: tuple[str, ...]
-    kind: str
+    kind: Name
     recognized_from: Literal["op", "pattern"]
 
 
@@ -153,13 +173,19 @@ class Inspection(Record):
         notes: what loading assumed or changed, a sentence each.
     """
 
+    schema_rules: ClassVar[Mapping[str, Any]] = {
+        "if": {"properties": {"analyzable": {"properties": ALL_THREE}}},
+        "then": {"properties": {"reasons": {"maxItems": 0}}},
+        "else": {"properties": {"reasons": {"minItems": 1}}},
+    }
+
     schema_version: Literal[1] = 1
     tool: ToolEntry
     model: InspectedModel
     operators: tuple[OperatorEntry, ...]
-    relus: int
+    relus: Count
     cuts: tuple[CutEntry, ...]
     normalization: tuple[FoundNormalization, ...]
     analyzable: Analyzable
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Name, ...] = ()
     notes: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nmcheck.results.record import Record
+from nmcheck.results.record import Place, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class GraphNode(Record):
     """
 
     node: str
-    index: int
+    index: Place
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]

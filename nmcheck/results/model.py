@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nmcheck.results.record import Record
+from nmcheck.results.record import Count, CountFromOne, NonNegative, Record, Sha256, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class ToolEntry(Record):
         version: its version.
     """
 
-    name: str = "nmcheck"
+    name: Literal["nmcheck"] = "nmcheck"
     version: str
 
 
@@ -36,11 +36,11 @@ class ModelEntry(Record):
     """
 
     path: str
-    fingerprint: str
-    opset: int
+    fingerprint: Sha256
+    opset: CountFromOne
     producer: str
     input_shape: tuple[int, ...]
-    classes: int
+    classes: CountFromOne
     masked: tuple[int, ...] = ()
 
 
@@ -62,14 +62,14 @@ class DataEntry(Record):
     """
 
     name: str
-    samples: int
-    available: int
+    samples: CountFromOne
+    available: CountFromOne
     selection: str
-    sha256: str
+    sha256: Sha256
     scale: str
     scale_source: Literal["option", "metadata", "default"]
     labels: Literal["given", "predicted"]
-    accuracy: float | None
+    accuracy: Share | None
     accuracy_reason: str | None = None
 
 
@@ -86,7 +86,7 @@ class NoiseEntry(Record):
 
     kind: Literal["isotropic", "window", "diagonal", "factor"]
     description: str
-    directions: int
+    directions: CountFromOne
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +104,10 @@ class ConsistencyEntry(Record):
         device: device nmcheck's own execution ran on.
     """
 
-    images: int
-    max_difference: float
+    images: Count
+    max_difference: NonNegative
     precision: Literal["single", "half"]
-    tolerance: float
+    tolerance: NonNegative
     runtime: str
     provider: str
     device: str

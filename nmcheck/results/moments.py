@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from nmcheck.results.bank import BankUse
 from nmcheck.results.flips import EstimatedFlips
-from nmcheck.results.record import Record
+from nmcheck.results.record import Count, CountFromOne, NonNegative, Positive, Record, Share, one_of
+
+ENGINES = ("propagate", "two-stage", "bank", "diagonal", "published-theorem2", "published-lemma4")
+"""Every way to moments, by name."""
+EngineName = Annotated[str, one_of(*ENGINES)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +25,9 @@ class FloorEntry(Record):
         var_er_reason: why it could not be computed.
     """
 
-    mean_er: float | None
+    mean_er: NonNegative | None
     mean_er_reason: str | None = None
-    var_er: float | None
+    var_er: NonNegative | None
     var_er_reason: str | None = None
 
 
@@ -49,15 +53,15 @@ class ReferenceEntry(Record):
     """
 
     method: Literal["control-variate", "plain"]
-    n: int
-    pilot: int = 0
+    n: CountFromOne
+    pilot: Count = 0
     execution: str
     floor: FloorEntry
-    logits: int
-    unmoved: int
-    plain: int
-    heavy_tailed: int
-    samples_for_tails: int | None
+    logits: Count
+    unmoved: Count
+    plain: Count
+    heavy_tailed: Count
+    samples_for_tails: Count | None
     samples_for_tails_reason: str | None = None
 
 
@@ -78,16 +82,16 @@ class FlipEntry(Record):
         trials: independent noise samples behind it, over all images.
     """
 
-    analytic: float | None
+    analytic: Share | None
     analytic_reason: str | None = None
-    sampled: float | None
+    sampled: Share | None
     sampled_reason: str | None = None
-    low: float | None
+    low: Share | None
     low_reason: str | None = None
-    high: float | None
+    high: Share | None
     high_reason: str | None = None
-    confidence: float
-    trials: int
+    confidence: Share
+    trials: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,18 +122,18 @@ class ClassMoments(Record):
         var_z_reason: why it could not be computed.
     """
 
-    class_: int
-    images: int
-    unmoved: int
-    mean_er: float | None
+    class_: Count
+    images: Count
+    unmoved: Count
+    mean_er: NonNegative | None
     mean_er_reason: str | None = None
-    mean_er_se: float | None
+    mean_er_se: NonNegative | None
     mean_er_se_reason: str | None = None
-    var_er: float | None
+    var_er: NonNegative | None
     var_er_reason: str | None = None
-    var_er_se: float | None
+    var_er_se: NonNegative | None
     var_er_se_reason: str | None = None
-    mean_bias_sd: float | None
+    mean_bias_sd: NonNegative | None
     mean_bias_sd_reason: str | None = None
     var_ratio: float | None
     var_ratio_reason: str | None = None
@@ -160,16 +164,16 @@ class OverallMoments(Record):
         flip: probability that noise changes the predicted class.
     """
 
-    unmoved: int
-    mean_er: float | None
+    unmoved: Count
+    mean_er: NonNegative | None
     mean_er_reason: str | None = None
-    mean_er_se: float | None
+    mean_er_se: NonNegative | None
     mean_er_se_reason: str | None = None
-    var_er: float | None
+    var_er: NonNegative | None
     var_er_reason: str | None = None
-    var_er_se: float | None
+    var_er_se: NonNegative | None
     var_er_se_reason: str | None = None
-    mean_bias_sd: float | None
+    mean_bias_sd: NonNegative | None
     mean_bias_sd_reason: str | None = None
     var_ratio: float | None
     var_ratio_reason: str | None = None
@@ -199,7 +203,7 @@ class LayerGain(Record):
     """
 
     node: str
-    gain: float
+    gain: NonNegative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,17 +231,17 @@ class PropagationEntry(Record):
         gains: noise behind each elementwise layer.
     """
 
-    directions: int
+    directions: CountFromOne
     random: bool
-    samples: int | None
+    samples: CountFromOne | None
     samples_reason: str | None = None
-    variance_error: float | None
+    variance_error: NonNegative | None
     variance_error_reason: str | None = None
-    mean_correction_sd: float
-    mean_correction_error_sd: float
-    direction_error_sd: float | None
+    mean_correction_sd: NonNegative
+    mean_correction_error_sd: NonNegative
+    direction_error_sd: NonNegative | None
     direction_error_sd_reason: str | None = None
-    quadrature_error_sd: float | None
+    quadrature_error_sd: NonNegative | None
     quadrature_error_sd_reason: str | None = None
     linearized: tuple[LinearizedNode, ...]
     gains: tuple[LayerGain, ...]
@@ -252,7 +256,7 @@ class LeftOut(Record):
         reason: why.
     """
 
-    engine: str
+    engine: EngineName
     reason: str
 
 
@@ -282,9 +286,9 @@ class MomentEntry(Record):
         forward_passes_per_input_reason: why it is not stated.
     """
 
-    sigma_pixel: float
+    sigma_pixel: Positive
     sigma_model: tuple[float, ...]
-    engine: str
+    engine: EngineName
     baseline: str | None = None
     cut: str | None
     cut_kind: Literal["cut", "skip"] | None
@@ -296,7 +300,7 @@ class MomentEntry(Record):
     overall: OverallMoments
     flips: EstimatedFlips | None
     flips_reason: str | None = None
-    seconds_per_input: float | None
+    seconds_per_input: NonNegative | None
     seconds_per_input_reason: str | None = None
-    forward_passes_per_input: float | None
+    forward_passes_per_input: NonNegative | None
     forward_passes_per_input_reason: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nmcheck.results.record import Record
+from nmcheck.results.record import Count, NonNegative, Place, Positive, Record, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +21,12 @@ class NoiseGain(Record):
         draws: noise samples an image behind it.
     """
 
-    sigma_pixel: float
-    gain: float | None
+    sigma_pixel: Positive
+    gain: NonNegative | None
     gain_reason: str | None = None
-    gain_se: float | None
+    gain_se: NonNegative | None
     gain_se_reason: str | None = None
-    draws: int
+    draws: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,21 +57,21 @@ class NormalizationEntry(Record):
     """
 
     node: str
-    index: int
+    index: Place
     outputs: tuple[str, ...]
     kind: Literal["BatchNormalization", "LRN"]
     recognized_from: Literal["op", "pattern"]
-    lipschitz: float | None
+    lipschitz: NonNegative | None
     lipschitz_reason: str | None = None
-    kappa_in: float | None
+    kappa_in: NonNegative | None
     kappa_in_reason: str | None = None
-    kappa_out: float | None
+    kappa_out: NonNegative | None
     kappa_out_reason: str | None = None
     noise_gain: tuple[NoiseGain, ...]
     removal: Literal["identity", "folded"]
-    radius_with: float | None
+    radius_with: NonNegative | None
     radius_with_reason: str | None = None
-    radius_without: float | None
+    radius_without: NonNegative | None
     radius_without_reason: str | None = None
-    accuracy_without: float | None
+    accuracy_without: Share | None
     accuracy_without_reason: str | None = None

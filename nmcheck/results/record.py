@@ -1,13 +1,33 @@
-"""The rule every record obeys: a number that could not be computed is None and says why."""
+"""The rules every record obeys: a number that could not be computed is None and says why; ranges stand with types."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta
 
 REASON = "_reason"
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+"""A share or a probability."""
+NonNegative = Annotated[float, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+CountFromOne = Annotated[int, Meta(ge=1)]
+Place = Annotated[int, Meta(ge=-1)]
+"""The index of a node or an image; -1 for one that nmcheck put in, or that was left out of the data."""
+Name = Annotated[str, Meta(min_length=1)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+ClassKey = Annotated[str, Meta(pattern="^[0-9]+$")]
+"""A class as a key of an object."""
+
+
+def one_of(*names: str) -> Meta:
+    """For a text that is one of these, where who writes it has it as a ``str``."""
+    return Meta(pattern=f"^({'|'.join(names)})$", extra_json_schema={"enum": list(names)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +36,14 @@ class Record:
 
     A field ``<key>_reason`` belongs to the field ``<key>``: exactly one of the two is None.
 
+    Attributes:
+        schema_rules: what the JSON Schema of a record says beyond its fields.
+
     Raises:
         ValueError: if a value and its reason are both given or both missing, or a number is NaN or infinite.
     """
+
+    schema_rules: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         names = {item.name for item in fields(self)}

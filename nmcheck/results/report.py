@@ -13,7 +13,7 @@ from nmcheck.results.layers import GraphNode
 from nmcheck.results.model import ConsistencyEntry, DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.moments import LeftOut, MomentEntry
 from nmcheck.results.normalization import NormalizationEntry
-from nmcheck.results.record import Record
+from nmcheck.results.record import Count, NonNegative, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Report(Record):
 
     schema_version: Literal[1] = 1
     tool: ToolEntry
-    seed: int
+    seed: Count
     model: ModelEntry
     data: DataEntry
     noise: NoiseEntry
@@ -63,6 +63,6 @@ class Report(Record):
     graph: tuple[GraphNode, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    seconds: float | None
+    seconds: NonNegative | None
     seconds_reason: str | None = None
     gate: GateEntry | None = None

@@ -11,12 +11,12 @@ from models import model, node, one_relu, weights, write
 from nmcheck.checks.analyze import analyze
 from nmcheck.checks.case import open_case
 from nmcheck.checks.noise_gain import noise_gains
-from nmcheck.checks.options import ENGINES as KNOWN
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.reports.json import to_json
 from nmcheck.reports.layout import text_of
 from nmcheck.reports.table import analysis_parts
 from nmcheck.results import MomentEntry, Report
+from nmcheck.results.moments import ENGINES as KNOWN
 from nmcheck.results.schema import report_schema
 
 SIDE = 5

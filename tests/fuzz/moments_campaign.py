@@ -108,7 +108,8 @@ def _scores(
         for name in engines:
             given = runs.engines[sigma, name].moments[row].mean.double().cpu().numpy()
             z = np.abs(given - mean) / np.sqrt(mean_se**2 + eta**2 + 1e-300)
-            engines[name] = max(engines[name], float(z.max()))
+            # Where no draw moved a logit, sampling knows nothing of what an engine says of rarer ones.
+            engines[name] = max(engines[name], float(np.where(found.moved.numpy(), z, 0.0).max()))
     return max(means), max(variances), heavy, engines
 
 

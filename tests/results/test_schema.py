@@ -1,22 +1,15 @@
 import copy
 import json
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import made_up_bounds
 import made_up_report
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from record_fields import described, records_of
 
 from nmcheck.reports.json import to_json
-from nmcheck.results.report import Report
 from nmcheck.results.schema import report_schema
-
-PAGE = Path(__file__).parents[2] / "docs" / "report-schema.md"
-RECORDS = records_of(Report)
 
 
 @pytest.fixture
@@ -75,12 +68,3 @@ def test_broken_reports_do_not(document, what, edit):
     edit(broken)
     with pytest.raises(ValidationError):
         check(broken)
-
-
-@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
-def test_every_key_is_in_the_page(record):
-    section = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)
-    page = next(part for part in section if part.startswith(record.__name__ + "\n"))
-    for key, sentence in described(record).items():
-        assert f"`{key.removesuffix('_')}`" in page
-        assert sentence.replace("``", "`").lower() in page.lower().replace("\\|", "|")

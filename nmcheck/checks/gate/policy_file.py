@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 from nmcheck.checks.gate.policy import KINDS, NOISY, NORMED, SHARES, Demand, Policy, Waiver
 from nmcheck.checks.gate.toml_lines import TomlLines
 from nmcheck.checks.gate.toml_table import TomlTable, nearest
-from nmcheck.checks.options import ENGINES
 from nmcheck.errors import UsageError
 from nmcheck.outside_text import brief
+from nmcheck.results.moments import ENGINES
 
 FILES = ("nmcheck.toml", "pyproject.toml")
 """Where a policy is looked for if none is named."""
