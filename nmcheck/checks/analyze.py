@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from nmcheck import __version__
 from nmcheck.checks.attacks import CHEAP_ATTACKS, attack_uppers
 from nmcheck.checks.bank_engine import open_bank
-from nmcheck.checks.bounds import bounds_entry, timed_bounds
+from nmcheck.checks.bounds import bounds_entry
 from nmcheck.checks.case import open_case
 from nmcheck.checks.consistency import check_consistency
 from nmcheck.checks.flip_entries import sampled_flips
@@ -87,12 +87,12 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
         flips = tuple(sampled_flips(case, sigma, runs.references[sigma]) for sigma in options.sigmas)
         probed = tuple(dict.fromkeys(node for run in runs.engines.values() for node in run.probed))
     with progress.stage("Robustness bounds", None):
-        bounds = timed_bounds(case)
+        _ = case.layer_bounds
     with progress.stage("Attacks", len(case.pixels) * len(CHEAP_ATTACKS)) as advance:
         attacked = attack_uppers(case, session, "l2", attacks=CHEAP_ATTACKS, seed=options.seed, advance=advance)
     with progress.stage("Normalization effects", len(normalization_nodes(case.graph))) as advance:
-        normalization = normalization_entries(case, options, bounds, advance)
-    bounds_found = bounds_entry(case, bounds, attacked)
+        normalization = normalization_entries(case, options.sigmas, options.seed, advance)
+    bounds_found = bounds_entry(case, attacked)
     return Report(
         tool=ToolEntry(version=__version__),
         seed=options.seed,

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-
 import numpy as np
 from torch import Tensor
 
-from nmcheck.bounds.network import (
-    THEOREM_LIPSCHITZ,
-    THEOREM_PUBLISHED,
-    LayerResult,
-    NetworkBounds,
-    network_bounds,
-)
+from nmcheck.bounds.network import THEOREM_LIPSCHITZ, THEOREM_PUBLISHED, LayerResult
 from nmcheck.bounds.rounding import CERTIFICATE
 from nmcheck.checks.attacks import AttackedImages
 from nmcheck.checks.case import Case
@@ -24,36 +15,15 @@ from nmcheck.results import BoundsEntry, LayerBounds, RadiusEntry
 NO_CORRECT = "none of the images is classified correctly, and radii are summarised over those that are"
 
 
-@dataclass(frozen=True)
-class TimedBounds:
-    """Bounds of the network at the images, and what they took.
-
-    Attributes:
-        found: the bounds.
-        seconds: wall time, the layer constants included.
-    """
-
-    found: NetworkBounds
-    seconds: float
-
-
-def timed_bounds(case: Case) -> TimedBounds:
-    """Certified and published bounds at every image used."""
-    start = time.perf_counter()
-    found = network_bounds(case.graph, case.double, case.images)
-    return TimedBounds(found, time.perf_counter() - start)
-
-
-def bounds_entry(case: Case, bounds: TimedBounds, attacked: AttackedImages | None = None) -> BoundsEntry:
+def bounds_entry(case: Case, attacked: AttackedImages | None = None) -> BoundsEntry:
     """The L2 entry: every pixel may take any value (no box).
 
     Args:
         case: the model and its images.
-        bounds: its certified and published bounds.
         attacked: what L2 attacks without a box found, if any were run.
     """
-    found = bounds.found
-    per_image = bounds.seconds / len(case.images)
+    found = case.layer_bounds.found
+    per_image = case.layer_bounds.seconds / len(case.images)
     correct = case.correct.cpu().numpy()
     radii = [None] * len(case.images) if found.radius_certified is None else found.radius_certified.tolist()
     lower = [certified_end(radius, found.radius_certified_reason, "lipschitz") for radius in radii]

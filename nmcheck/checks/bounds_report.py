@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from nmcheck.bounds.rounding import CERTIFICATE, RELAXATION_CERTIFICATE
 from nmcheck.checks.accuracy import accuracy_points, settled
 from nmcheck.checks.adversarial_files import check_saving, export_vnnlib, save_adversarial
 from nmcheck.checks.attacks import AttackedImages, attack_uppers
-from nmcheck.checks.bounds import TimedBounds, layer_entry, radius_entry, timed_bounds
+from nmcheck.checks.bounds import layer_entry, radius_entry
 from nmcheck.checks.bounds_options import BoundsOptions
-from nmcheck.checks.case import Case, open_case
+from nmcheck.checks.case import Case, TimedBounds, open_case
 from nmcheck.checks.certified import Certified, certified_radii
 from nmcheck.checks.consistency import check_consistency
 from nmcheck.checks.graph_nodes import graph_nodes
@@ -53,15 +54,33 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
         UnsupportedError: the method asked for does not apply to the model; the message names the node.
         OutputError: a folder asked for cannot be written, or Pillow, which draws pictures into it, is not installed.
     """
-    progress = progress or SilentProgress()
     start = time.perf_counter()
+    progress = progress or SilentProgress()
     with progress.stage("Model and data", None):
         case = open_case(options.case_options())
-        if options.box:
-            _check_box(case)
-        if options.save_adversarial is not None:
-            check_saving(case, options.norm_name, options.pixel_box, options.save_adversarial)
-        session = ReferenceSession(case.file_graph)
+    return replace(bounds_of(case, options, progress), seconds=time.perf_counter() - start)
+
+
+def bounds_of(case: Case, options: BoundsOptions, progress: Progress) -> Report:
+    """The same of a model and images that are open already.
+
+    Args:
+        case: the model and the images that the options name.
+        options: what to bound, and how.
+        progress: told how far it is.
+
+    Raises:
+        ModelError: our execution of the model disagrees with onnxruntime's.
+        UsageError: the options do not fit the model or the data.
+        UnsupportedError: the method asked for does not apply to the model; the message names the node.
+        OutputError: as ``bounds``.
+    """
+    start = time.perf_counter()
+    if options.box:
+        _check_box(case)
+    if options.save_adversarial is not None:
+        check_saving(case, options.norm_name, options.pixel_box, options.save_adversarial)
+    session = ReferenceSession(case.file_graph)
     with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
         consistency = check_consistency(case, session, advance)
     accuracy = None if case.labels is None else float(case.correct.double().mean())
@@ -83,7 +102,7 @@ def bounds(options: BoundsOptions, progress: Progress | None = None) -> Report:
     layers = None
     if _has_layers(options):
         with progress.stage("Layers", None):
-            layers = timed_bounds(case)
+            layers = case.layer_bounds
     attacks_on_layers: tuple[LayerAttack, ...] = ()
     if options.layerwise and layers is not None:
         with progress.stage("Attacks on layers", len(attackable(layers.found))) as advance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nmcheck.bounds.affine_run import LayerConstants
+from nmcheck.bounds.network import NetworkBounds, network_bounds
 from nmcheck.checks.noise import noise_structure
 from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.data import (
@@ -35,6 +37,19 @@ from nmcheck.moments.gaussian import NoiseStructure
 
 _MOST_CLASSES = 2**17
 """More logits are an image, not classes, and a report says something about each of them."""
+
+
+@dataclass(frozen=True)
+class TimedBounds:
+    """Bounds of the network at the images, and what they took.
+
+    Attributes:
+        found: the bounds.
+        seconds: wall time, the layer constants included.
+    """
+
+    found: NetworkBounds
+    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +112,13 @@ class Case:
     def logit_offsets(self) -> Tensor:
         """What each logit has of constants added at the end, whatever the image, shape (classes,)."""
         return LayerConstants(self.graph, self.double).logit_offsets()
+
+    @cached_property
+    def layer_bounds(self) -> TimedBounds:
+        """Certified and published bounds of every layer and of the network at every image."""
+        start = time.perf_counter()
+        found = network_bounds(self.graph, self.double, self.images)
+        return TimedBounds(found, time.perf_counter() - start)
 
     @cached_property
     def unmasked(self) -> np.ndarray:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from nmcheck import __version__
-from nmcheck.checks.bounds import NO_CORRECT, timed_bounds
+from nmcheck.checks.bounds import NO_CORRECT
 from nmcheck.checks.bounds_options import BoundsOptions
-from nmcheck.checks.bounds_report import bounds
+from nmcheck.checks.bounds_report import bounds_of
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.compare_options import CompareOptions
 from nmcheck.checks.normalization import normalization_entries, normalization_nodes
@@ -67,9 +67,13 @@ def compare(options: CompareOptions, progress: Progress | None = None) -> Compar
     """
     progress = progress or SilentProgress()
     # Options and data are checked for every model before the first takes its time.
-    for one in options.each():
-        open_case(one.case_options())
-    examined = [_examine(one, options, progress) for one in options.each()]
+    with progress.stage("Models and data", None):
+        opened = [(one, open_case(one.case_options())) for one in options.each()]
+    examined = []
+    while opened:
+        # What has been examined keeps no weights.
+        asked, case = opened.pop(0)
+        examined.append(_examine(case, asked, options, progress))
     common = np.logical_and.reduce([one.correct & np.isfinite(one.radii) for one in examined])
     first = examined[0]
     return Comparison(
@@ -82,10 +86,9 @@ def compare(options: CompareOptions, progress: Progress | None = None) -> Compar
     )
 
 
-def _examine(asked: BoundsOptions, options: CompareOptions, progress: Progress) -> _Examined:
+def _examine(case: Case, asked: BoundsOptions, options: CompareOptions, progress: Progress) -> _Examined:
     start = time.perf_counter()
-    report = bounds(asked, progress)
-    case = open_case(replace(asked.case_options(), sigmas=options.sigmas))
+    report = bounds_of(case, asked, progress)
     assert report.bounds is not None
     with progress.stage("Noise", len(options.sigmas) * len(case.pixels)) as advance:
         flips = tuple(_flips(case, options, level, advance) for level in range(len(options.sigmas)))
@@ -93,8 +96,7 @@ def _examine(asked: BoundsOptions, options: CompareOptions, progress: Progress) 
     normalization: tuple[NormalizationEntry, ...] = ()
     if nodes:
         with progress.stage("Normalization effects", len(nodes)) as advance:
-            settings = replace(asked.case_options(), sigmas=options.sigmas)
-            normalization = normalization_entries(case, settings, timed_bounds(case), advance)
+            normalization = normalization_entries(case, options.sigmas, options.seed, advance)
     return _Examined(report, report.bounds[0], flips, normalization, time.perf_counter() - start)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 
 from nmcheck.bounds.network import network_bounds
-from nmcheck.checks.bounds import TimedBounds, mean_kappa, mean_radius
+from nmcheck.checks.bounds import mean_kappa, mean_radius
 from nmcheck.checks.case import Case
 from nmcheck.checks.noise_gain import NOISE_SAMPLES, Gain, noise_gains
-from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.decision import predicted_class
 from nmcheck.execute.program import Program
 from nmcheck.graph.ir import Graph, Node
@@ -31,27 +30,32 @@ def normalization_nodes(graph: Graph) -> tuple[Node, ...]:
 
 
 def normalization_entries(
-    case: Case, options: AnalyzeOptions, bounds: TimedBounds, advance: Callable[[int], None]
+    case: Case, sigmas: Sequence[float], seed: int, advance: Callable[[int], None]
 ) -> tuple[NormalizationEntry, ...]:
     """One entry per BatchNormalization or LRN layer.
 
     An LRN layer is taken out by putting the identity in its place, a BatchNormalization by folding it into the layer in
     front of it, which changes nothing but rounding.
+
+    Args:
+        case: the model and its images.
+        sigmas: noise levels, in pixel units.
+        seed: of the noise.
+        advance: called with 1 for every layer.
     """
     nodes = normalization_nodes(case.graph)
-    gains = [noise_gains(case, nodes, sigma, level, options.seed) for level, sigma in enumerate(options.sigmas)]
+    gains = [noise_gains(case, nodes, sigma, level, seed) for level, sigma in enumerate(sigmas)]
     entries: list[NormalizationEntry] = []
     for node in nodes:
-        entries.append(_entry(case, options, bounds, node, [found[node.name] for found in gains]))
+        entries.append(_entry(case, sigmas, node, [found[node.name] for found in gains]))
         advance(1)
     return tuple(entries)
 
 
-def _entry(
-    case: Case, options: AnalyzeOptions, bounds: TimedBounds, node: Node, gains: list[Gain]
-) -> NormalizationEntry:
+def _entry(case: Case, sigmas: Sequence[float], node: Node, gains: list[Gain]) -> NormalizationEntry:
+    bounds = case.layer_bounds.found
     kind: Kind = "LRN" if node.op == "LRN" else "BatchNormalization"
-    layer = next(layer for layer in bounds.found.layers if layer.node == node.name)
+    layer = next(layer for layer in bounds.layers if layer.node == node.name)
     folded = kind == "BatchNormalization"
     other = with_batch_norm_folded(case.graph, node.name) if folded else without_node(case.graph, node.name)
     program = Program(other, torch.float64, case.device)
@@ -61,9 +65,7 @@ def _entry(
     without = network_bounds(other, program, case.images)
     kappa_in, kappa_in_reason = mean_kappa(layer.kappa_certified, layer.kappa_certified_reason)
     kappa_out, kappa_out_reason = mean_kappa(layer.kappa_certified_output, layer.kappa_certified_output_reason)
-    radius_with, radius_with_reason = mean_radius(
-        bounds.found.radius_certified, bounds.found.radius_certified_reason, both
-    )
+    radius_with, radius_with_reason = mean_radius(bounds.radius_certified, bounds.radius_certified_reason, both)
     radius_without, radius_without_reason = mean_radius(without.radius_certified, without.radius_certified_reason, both)
     return NormalizationEntry(
         node=node.name,
@@ -77,7 +79,7 @@ def _entry(
         kappa_in_reason=kappa_in_reason,
         kappa_out=kappa_out,
         kappa_out_reason=kappa_out_reason,
-        noise_gain=tuple(_gain(sigma, gain) for sigma, gain in zip(options.sigmas, gains, strict=True)),
+        noise_gain=tuple(_gain(sigma, gain) for sigma, gain in zip(sigmas, gains, strict=True)),
         removal="folded" if folded else "identity",
         radius_with=radius_with,
         radius_with_reason=radius_with_reason,

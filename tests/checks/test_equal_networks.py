@@ -9,7 +9,6 @@ import torch
 from onnx import numpy_helper
 
 from nmcheck.checks.analyze import analyze
-from nmcheck.checks.bounds import timed_bounds
 from nmcheck.checks.bounds_options import BoundsOptions
 from nmcheck.checks.bounds_report import bounds
 from nmcheck.checks.case import open_case
@@ -123,7 +122,7 @@ def test_batch_normalization_and_dense_layers_in_elementary_operators_are_the_sa
     assert gone not in {node.op for node in graph.nodes}
     np.testing.assert_allclose(logits(written), logits(original), atol=1e-5 * np.abs(logits(original)).max())
     one, other = (open_case(AnalyzeOptions(path, "mnist", samples=SAMPLES)) for path in (original, written))
-    first, second = (timed_bounds(case).found.radius_certified for case in (one, other))
+    first, second = (case.layer_bounds.found.radius_certified for case in (one, other))
     assert first is not None
     assert second is not None
     # The constants are rounded to float32 once more, which is all that differs.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from nmcheck.checks.attacks import NO_CORRECT
-from nmcheck.checks.bounds import bounds_entry, radius_entry, timed_bounds
+from nmcheck.checks.bounds import bounds_entry, radius_entry
 from nmcheck.checks.case import Case
 from nmcheck.checks.gate.evidence import Bracket, Uppers
 from nmcheck.checks.gate.timeless import NO_TIMES
@@ -39,7 +39,7 @@ def bounds_section(case: Case, found: Bracket) -> BoundsEntry:
 
 def _layers(case: Case, found: Bracket) -> tuple[LayerBounds, ...]:
     """Each layer's kappa, where a method of other radii leaves it out: a statement about L2 without a box."""
-    return bounds_entry(case, timed_bounds(case)).layers if found.norm == "l2" and found.box is None else ()
+    return bounds_entry(case).layers if found.norm == "l2" and found.box is None else ()
 
 
 def _radius(case: Case, found: Bracket) -> RadiusEntry:

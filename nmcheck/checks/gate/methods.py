@@ -11,7 +11,7 @@ import numpy as np
 from nmcheck.bounds.network import THEOREM_LIPSCHITZ
 from nmcheck.bounds.rounding import CERTIFICATE, RELAXATION_CERTIFICATE
 from nmcheck.checks.attacks import attack_uppers
-from nmcheck.checks.bounds import bounds_entry, timed_bounds
+from nmcheck.checks.bounds import bounds_entry
 from nmcheck.checks.bounds_options import NAMES, BoundsOptions
 from nmcheck.checks.case import Case
 from nmcheck.checks.certified import certified_radii
@@ -26,9 +26,8 @@ def lipschitz(case: Case, norm: Norm, box: Box | None, epsilons: Sequence[float]
     if norm != "l2":
         missing = "method 'lipschitz' certifies radii in norm l2 only; try method 'crown'"
         return Lowers("lipschitz", (None,) * len(case.images), missing, THEOREM_LIPSCHITZ, CERTIFICATE)
-    timed = timed_bounds(case)
-    layers = bounds_entry(case, timed).layers
-    found, reason = timed.found.radius_certified, timed.found.radius_certified_reason
+    layers = bounds_entry(case).layers
+    found, reason = case.layer_bounds.found.radius_certified, case.layer_bounds.found.radius_certified_reason
     radii = (None,) * len(case.images) if found is None else tuple(float(radius) for radius in found)
     return Lowers("lipschitz", radii, reason, THEOREM_LIPSCHITZ, CERTIFICATE, layers)
 
