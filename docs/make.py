@@ -1,113 +1,35 @@
-"""Write the pages that are made of the code: python docs/make.py [--check].
-
-The part of a page above its marker is written by hand and kept.
-"""
+"""Write the pages that are made of the code: python docs/make.py [--check]."""
 
 from __future__ import annotations
 
 import argparse
-import inspect
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from nmcheck.results.comparison import Comparison
-from nmcheck.results.inspection import Inspection
-from nmcheck.results.record import REASON, Record
-from nmcheck.results.report import Report
-from nmcheck.results.schema import JSON_TYPES, key_of, records_in, records_of, sentences
+from pages.command_line import reference_page
+from pages.operators import operator_table
+from pages.schemas import PAGES, schema_page
 
 DOCS = Path(__file__).parent
-MARKER = "<!-- From here on written by docs/make.py: change the records, not this. -->\n"
-REPORT, COMPARISON, INSPECTION = "report-schema.md", "compare-schema.md", "inspect-schema.md"
-PAGES: Mapping[str, type[Record]] = {REPORT: Report, COMPARISON: Comparison, INSPECTION: Inspection}
-
-
-def page(name: str) -> str:
-    """A page as it should be.
-
-    Raises:
-        ValueError: it has no marker.
-    """
-    head, marker, _ = (DOCS / name).read_text(encoding="utf-8").partition(MARKER)
-    if not marker:
-        raise ValueError(f"docs/{name} has no line '{MARKER.strip()}'")
-    return head + marker + "".join(_section(record, name) for record in _own(name))
-
-
-def _own(name: str) -> Iterator[type[Record]]:
-    """The records a page describes: a comparison's that a report has, too, stand on the report's page."""
-    for record in _first_to_last(PAGES[name], []):
-        if name != COMPARISON or record not in records_of(Report):
-            yield record
-
-
-def _first_to_last(record: type[Record], found: list[type[Record]]) -> list[type[Record]]:
-    """A record, then what its first field holds with all that is in it, then its second's."""
-    if record not in found:
-        found.append(record)
-        for hint in get_type_hints(record).values():
-            for held in records_in(hint):
-                _first_to_last(held, found)
-    return found
-
-
-def _section(record: type[Record], name: str) -> str:
-    hints, said = get_type_hints(record, include_extras=True), sentences(record)
-    told = inspect.cleandoc(record.__doc__ or "").split("Attributes:")[0].strip()
-    lines = [f"\n## {record.__name__}\n", told.replace("``", "`") + "\n"]
-    lines += ["| key | type | meaning |", "|---|---|---|"]
-    for field in (item.name for item in fields(record)):
-        if field.endswith(REASON):
-            continue
-        key, meaning = f"`{key_of(field)}`", _sentence(said[field])
-        if field + REASON in said:
-            key += f"<br>`{field}{REASON}`"
-            meaning += f" Reason: {said[field + REASON]}"
-        lines.append(f"| {key} | {_kind(hints[field], name)} | {meaning} |".replace("``", "`"))
-    return "\n".join(lines) + "\n"
-
-
-def _sentence(text: str) -> str:
-    return (text[0].upper() + text[1:]).replace("|", "\\|")
-
-
-def _kind(hint: Any, name: str) -> str:  # noqa: PLR0911
-    """A type in words."""
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _choices(parts[1:]) or _kind(parts[0], name)
-    if origin in (Union, UnionType):
-        return " or ".join([*(_kind(part, name) for part in parts if part is not NoneType), "null"])
-    if origin is Literal:
-        return ", ".join(f"`{value}`" for value in parts)
-    if origin is Mapping:
-        return f"object of {_kind(parts[1], name)}"
-    if origin is tuple:
-        return f"list of {_kind(parts[0], name)}" if parts[-1] is Ellipsis else f"pair of {_kind(parts[0], name)}s"
-    if is_dataclass(hint):
-        elsewhere = REPORT if hint not in _own(name) else ""
-        return f"[{hint.__name__}]({elsewhere}#{hint.__name__.lower()})"
-    return JSON_TYPES[hint]
-
-
-def _choices(limits: tuple[Any, ...]) -> str:
-    names = [one for limit in limits for one in (limit.extra_json_schema or {}).get("enum", ())]
-    return ", ".join(f"`{one}`" for one in names)
+MADE: Mapping[str, Callable[[], str]] = {
+    "cli.md": reference_page,
+    "supported-operators.md": operator_table,
+    **{name: partial(schema_page, name) for name in PAGES},
+}
 
 
 def main() -> int:
     """Write or check the pages; 1 if one is not as it should be."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; end in 1 if a page is not as it should be")
     check = parser.parse_args().check
-    stale = [name for name in PAGES if page(name) != (DOCS / name).read_text(encoding="utf-8")]
+    made = {name: page() for name, page in MADE.items()}
+    stale = [name for name, text in made.items() if text != (DOCS / name).read_text(encoding="utf-8")]
     for name in stale:
         if not check:
-            (DOCS / name).write_text(page(name), encoding="utf-8")
+            (DOCS / name).write_text(made[name], encoding="utf-8")
         print(f"docs/{name} {'is not what docs/make.py writes' if check else 'written'}")
     return int(check and bool(stale))
 

@@ -59,5 +59,11 @@ def comparison() -> Comparison:
         difference_se_reason="a standard error needs two images",
     )
     return Comparison(
-        tool=ToolEntry(version="0.1.0"), seed=0, norm="l2", box=(0.0, 1.0), common=97, models=(first, constant, wrong)
+        tool=ToolEntry(version="0.1.0"),
+        seed=0,
+        norm="l2",
+        box=(0.0, 1.0),
+        noise=report().noise,
+        common=97,
+        models=(first, constant, wrong),
     )

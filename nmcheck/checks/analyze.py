@@ -76,14 +76,14 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
         consistency = check_consistency(case, session, advance)
     accuracy = None if case.labels is None else float(case.correct.double().mean())
     moments, flips, probed = None, (), ()
-    if plan.engines:
+    if plan.engines or plan.sampled:
         network = sampled_network(case, session)
         networks = {sigma: fine_enough(case, network, sigma) for sigma in options.sigmas}
         with progress.stage("Number of reference samples", len(case.pixels)) as advance:
             counts = reference_counts(case, options, networks, advance)
         with progress.stage("Moments and their reference", len(case.pixels)) as advance:
             runs = run_moments(case, options, plan, networks, counts=counts, advance=advance, bank=bank)
-        moments = moment_entries(case, options, runs, networks)
+        moments = moment_entries(case, options, runs, networks) or None
         flips = tuple(sampled_flips(case, sigma, runs.references[sigma]) for sigma in options.sigmas)
         probed = tuple(dict.fromkeys(node for run in runs.engines.values() for node in run.probed))
     with progress.stage("Robustness bounds", None):

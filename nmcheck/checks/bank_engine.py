@@ -189,6 +189,8 @@ def check_fit(header: Header, case: Case, options: AnalyzeOptions) -> None:
                 f"{path}: the bank's linearizations are averages under noise of --sigma {header.sigma:g} and serve no "
                 f"other level, and --sigma {sigma:g} is asked for; build a bank for that."
             )
+    if not case.noise.law.gaussian:
+        raise UsageError(f"{path}: a bank serves Gaussian noise only, and --noise is {case.noise.kind}.")
     if case.noise.kind != "isotropic" and header.storage.kind != "full":
         raise UsageError(
             f"{path}: the bank keeps {header.storage.name}, which serves isotropic noise only; for --noise build one "

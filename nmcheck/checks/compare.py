@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from nmcheck.checks.bounds_options import BoundsOptions
 from nmcheck.checks.bounds_report import bounds_of
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.compare_options import CompareOptions
+from nmcheck.checks.noise import array_of
 from nmcheck.checks.normalization import normalization_entries, normalization_nodes
 from nmcheck.checks.progress import Progress, SilentProgress
 from nmcheck.checks.sampling import decides_alike
@@ -68,7 +69,7 @@ def compare(options: CompareOptions, progress: Progress | None = None) -> Compar
     progress = progress or SilentProgress()
     # Options and data are checked for every model before the first takes its time.
     with progress.stage("Models and data", None):
-        opened = [(one, open_case(one.case_options())) for one in options.each()]
+        opened = [(one, open_case(replace(one.case_options(), noise=options.noise))) for one in options.each()]
     examined = []
     while opened:
         # What has been examined keeps no weights.
@@ -81,6 +82,7 @@ def compare(options: CompareOptions, progress: Progress | None = None) -> Compar
         seed=options.seed,
         norm=first.entry.norm,
         box=first.entry.box,
+        noise=first.report.noise,
         common=int(common.sum()),
         models=tuple(_column(one, first, common) for one in examined),
     )
@@ -103,19 +105,22 @@ def _examine(case: Case, asked: BoundsOptions, options: CompareOptions, progress
 def _flips(case: Case, options: CompareOptions, level: int, advance: Callable[[int], None]) -> ComparedFlips:
     """Plain sampling in float32, or in float64 where float32 gives an image without noise another class.
 
-    The noise is made in the layout of the data, so that every model sees the same.
+    The numbers it is made of are drawn in the layout of the data, so that every model sees the same.
     """
-    alike = decides_alike(case, lambda x: case.single(x.reshape(case.images.shape).float()))
+    alike = decides_alike(case, lambda x: case.single(x.reshape(-1, *case.images.shape[1:]).float()))
     program = case.single if alike else case.double
     sigma, graph = options.sigmas[level], case.graph
-    stored = case.dataset.pixels(case.positions[:1]).shape[1:]
+    size = case.images[0].numel()
+    correlated = case.structure.deviation(size) is None
+    of_one = (case.structure.directions(size),) if correlated else case.dataset.pixels(case.positions[:1]).shape[1:]
     predicted = case.predicted.cpu()
     counts: list[tuple[int, int]] = []
     for row, position in enumerate(case.positions):
         pick = np.random.default_rng(noise_seed(options.seed, Purpose.COMPARISON, int(position), level))
-        drawn = sigma * pick.standard_normal((options.draws, *stored))
-        noise = to_model_layout(drawn, graph.shapes[graph.input], graph.batch_axis)
-        noisy = torch.from_numpy(case.pixels[row] + noise).to(program.dtype)
+        drawn = array_of(case.noise.law, pick, (options.draws, *of_one))
+        numbers = drawn if correlated else to_model_layout(drawn, graph.shapes[graph.input], graph.batch_axis)
+        noise = case.structure.noise(torch.from_numpy(sigma * numbers.reshape(options.draws, -1)))
+        noisy = (torch.from_numpy(case.pixels[row]) + noise.reshape(-1, *case.pixels[row].shape)).to(program.dtype)
         flips = sum(
             int((predicted_class(program(part.to(case.device))).cpu() != predicted[row]).sum())
             for part in noisy.split(_TOGETHER)

@@ -17,6 +17,7 @@ class CompareOptions:
         models: the ONNX files, two or more.
         data: a data spec.
         sigmas: noise levels, in pixel units.
+        noise: what the noise is like (``data.noise``).
         draws: noise samples an image and level.
         norm: ``2`` or ``inf``.
         box: whether perturbed pixels must stay within [0, 1].
@@ -36,6 +37,7 @@ class CompareOptions:
     models: tuple[Path, ...]
     data: str
     sigmas: tuple[float, ...] = (0.05, 0.1)
+    noise: str = "isotropic"
     draws: int = 200
     norm: str = "2"
     box: bool = False

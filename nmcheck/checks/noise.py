@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from jaxtyping import Float64
 
 from nmcheck.data import InputNoise
 from nmcheck.moments.gaussian import Diagonal, Factored, Isotropic, NoiseStructure
+from nmcheck.noise_laws import Law
 from nmcheck.results import NoiseEntry
 
 
@@ -15,7 +18,12 @@ def noise_structure(noise: InputNoise, device: str) -> NoiseStructure:
         return Diagonal(torch.from_numpy(noise.scale).to(device))
     if noise.factor is not None:
         return Factored(torch.from_numpy(noise.factor).to(device))
-    return Isotropic()
+    return Isotropic(noise.law)
+
+
+def array_of(law: Law, pick: np.random.Generator, shape: tuple[int, ...]) -> Float64[np.ndarray, "*shape"]:
+    """The next numbers of a law from numpy's generator, whose streams are the same on every platform."""
+    return pick.standard_normal(shape) if law.quantile is None else law.quantile(pick.random(shape))
 
 
 def noise_entry(noise: InputNoise) -> NoiseEntry:

@@ -37,8 +37,8 @@ def noise_gains(case: Case, nodes: tuple[Node, ...], sigma: float, level: int, s
     variances: dict[str, list[float]] = {value: [] for value in values}
     for row, image in enumerate(case.images.float()):
         generator = torch.Generator().manual_seed(noise_seed(seed, Purpose.NOISE_GAIN, int(case.positions[row]), level))
-        normals = torch.randn(NOISE_SAMPLES, case.structure.directions(image.numel()), generator=generator)
-        noise = case.structure.noise(normals.to(image.device)).reshape(-1, *image.shape)
+        numbers = case.structure.numbers(NOISE_SAMPLES, image.numel(), generator, torch.float32)
+        noise = case.structure.noise(numbers.to(image.device)).reshape(-1, *image.shape)
         found = case.single.activations(image + sigma * noise, values)
         for value in values:
             variances[value].append(float(found[value].double().var(dim=0).mean()))

@@ -17,6 +17,7 @@ from nmcheck.moments.propagation.budget import BUDGET
 from nmcheck.results import CutError
 
 PASSED_OVER = "The two-stage engines linearize around {instead} instead of {cut}"
+NOT_GAUSSIAN = "analytic moments are of Gaussian noise, and this noise is {law}; what it does is sampled"
 LINEARIZED = ("two-stage", "published-theorem2", "published-lemma4")
 """Engines that need a ReLU to linearize the network around."""
 
@@ -32,6 +33,7 @@ class MomentPlan:
         cut_errors: what the choice of the cut was made by; empty unless ``best`` was asked for.
         tangents: bytes that propagation may hold at once.
         notes: what is done otherwise for want of memory.
+        sampled: whether what noise does is sampled although no engine runs.
     """
 
     engines: tuple[str, ...]
@@ -40,6 +42,7 @@ class MomentPlan:
     cut_errors: tuple[CutError, ...] = ()
     tangents: int = BUDGET
     notes: tuple[str, ...] = ()
+    sampled: bool = False
 
     @property
     def reason(self) -> str:
@@ -61,6 +64,9 @@ def plan_moments(case: Case, options: AnalyzeOptions, progress: Progress, bank_c
     """
     graph, engines = case.graph, options.engines
     constant = f"the logits '{graph.logits}' are constant, so noise does not move them"
+    law = case.noise.law
+    if graph.logits not in graph.constants and not law.gaussian:
+        return MomentPlan((), None, dict.fromkeys(engines, NOT_GAUSSIAN.format(law=law.name)), sampled=True)
     refusal = constant if graph.logits in graph.constants else moments_refusal(graph)
     if refusal is not None:
         return MomentPlan((), None, dict.fromkeys(engines, refusal))

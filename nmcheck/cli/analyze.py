@@ -13,6 +13,7 @@ from nmcheck.cli.parameters import (
     Device,
     Linearizer,
     Model,
+    Noise,
     Output,
     OutputFormat,
     Quiet,
@@ -20,6 +21,7 @@ from nmcheck.cli.parameters import (
     Scale,
     ValueRange,
     check_scale,
+    noise_file,
     parse_range,
 )
 from nmcheck.cli.rendering import Format, show_report
@@ -64,22 +66,12 @@ def analyze(
         list[float] | None,
         typer.Option(
             metavar="S",
-            help="Standard deviation of the Gaussian noise in pixel units, the data range being 0 to 1; may be "
+            help="Standard deviation of the noise in pixel units, the data range being 0 to 1; may be "
             "given several times. Default: 0.05 and 0.1.",
             show_default=False,
         ),
     ] = None,
-    noise: Annotated[
-        str,
-        typer.Option(
-            metavar="NOISE",
-            help="What the noise is like; sigma multiplies it. isotropic: independent, as strong in every pixel. "
-            "window:ROW0:ROW1:COL0:COL1: in these rows and columns only (first, and one past the last; all channels). "
-            "diagonal:FILE.npz or .npy: independent, with the relative standard deviations of an array of the images' "
-            "or the model input's shape (of a .npz its only array, or scale). factor:FILE.npy: correlated, with the "
-            "covariance sigma^2 F'F, F having a row of that shape for every direction.",
-        ),
-    ] = "isotropic",
+    noise: Noise = "isotropic",
     cut: Annotated[
         str | None,
         typer.Option(
@@ -223,16 +215,11 @@ def _report(session: Session, options: AnalyzeOptions, output: Path | None, *, q
     from nmcheck.cli.progress import open_progress
 
     check_scale(options.scale)
-    noise = None
-    if options.noise != "isotropic":
-        from nmcheck.data.noise import parse_noise
-
-        noise = parse_noise(options.noise).path
     check_files(
         {"--output": output},
         models=[options.model],
         data=options.data,
-        others={"the file of --noise": noise, "the bank": options.bank},
+        others={"the file of --noise": noise_file(options.noise), "the bank": options.bank},
         stdout=output is None,
     )
     with open_progress(quiet) as progress:

@@ -14,6 +14,7 @@ from nmcheck.cli.parameters import (
     Epsilons,
     Memory,
     Method,
+    Noise,
     Norm,
     Output,
     OutputFormat,
@@ -22,6 +23,7 @@ from nmcheck.cli.parameters import (
     ValueRange,
     attack_names,
     check_scale,
+    noise_file,
     parse_range,
 )
 from nmcheck.cli.rendering import Format, show
@@ -71,6 +73,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    noise: Noise = "isotropic",
     draws: Annotated[int, typer.Option(metavar="N", help="Noise samples an image and noise level.")] = 200,
     memory: Memory = 512,
     scale: Annotated[
@@ -102,6 +105,7 @@ def compare(
         models=tuple(models),
         data=data,
         sigmas=CompareOptions.sigmas if sigma is None else tuple(sigma),
+        noise=noise,
         draws=draws,
         norm=str(norm),
         box=box,
@@ -116,7 +120,8 @@ def compare(
     )
     for one in scale or ():
         check_scale(one)
-    check_files({"--output": output}, models=models, data=data, stdout=output is None)
+    others = {"the file of --noise": noise_file(noise)}
+    check_files({"--output": output}, models=models, data=data, others=others, stdout=output is None)
     with open_progress(quiet) as progress:
         found = SESSION.get().compare(options, progress)
     from nmcheck.reports.comparison_table import comparison_parts

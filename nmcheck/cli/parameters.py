@@ -164,3 +164,30 @@ def check_scale(text: str | None) -> None:
         from nmcheck.data.scale import parse_scale
 
         parse_scale(text)
+
+
+Noise = Annotated[
+    str,
+    typer.Option(
+        metavar="NOISE",
+        help="What the noise is like; sigma multiplies it. isotropic: Gaussian and independent, as strong in every "
+        "pixel. uniform: independent and uniform; it is sampled, for analytic moments are of Gaussian noise. "
+        "window:ROW0:ROW1:COL0:COL1: in these rows and columns only (first, and one past the last; all channels). "
+        "diagonal:FILE.npz or .npy: independent, with the relative standard deviations of an array of the images' "
+        "or the model input's shape (of a .npz its only array, or scale). factor:FILE.npy: correlated, with the "
+        "covariance sigma^2 F'F, F having a row of that shape for every direction.",
+    ),
+]
+
+
+def noise_file(noise: str) -> Path | None:
+    """The file that ``--noise`` names, if any.
+
+    Raises:
+        UsageError: if it is none of the forms.
+    """
+    if ":" not in noise:
+        return None
+    from nmcheck.data.noise import parse_noise
+
+    return parse_noise(noise).path

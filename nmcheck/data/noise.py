@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -20,11 +19,11 @@ from nmcheck.data.entries import is_file
 from nmcheck.data.layout import image_axes, to_model_layout
 from nmcheck.data.npy import read_array, starts_with_array
 from nmcheck.errors import DataError, UsageError
+from nmcheck.noise_laws import GAUSSIAN, LAWS, Law
 
-Kind = Literal["isotropic", "window", "diagonal", "factor"]
 Span = tuple[int, int]
 
-FORMS = "isotropic, window:ROW0:ROW1:COL0:COL1, diagonal:FILE.npz or factor:FILE.npy"
+FORMS = f"{', '.join(LAWS)}, window:ROW0:ROW1:COL0:COL1, diagonal:FILE.npz or factor:FILE.npy"
 SCALE = "scale"
 """The array of a .npz archive that holds several."""
 
@@ -34,13 +33,13 @@ class NoiseOption:
     """What ``--noise`` asks for.
 
     Attributes:
-        kind: which of the forms.
+        kind: which of ``noise_laws.KINDS``.
         rows: of a window, half-open.
         columns: of a window, half-open.
         path: of a file.
     """
 
-    kind: Kind
+    kind: str
     rows: Span = (0, 0)
     columns: Span = (0, 0)
     path: Path | None = None
@@ -51,18 +50,20 @@ class InputNoise:
     """The noise of a model's input, flattened: covariance sigma^2 S.
 
     Attributes:
-        kind: how it was given.
+        kind: how it was given, of ``noise_laws.KINDS``.
         description: a few words for a person.
         directions: independent directions it has.
         scale: relative standard deviations, S = diag(scale^2); None where there are none.
         factor: F, a row a direction, S = F' F; None where there is none. Without either S = I.
+        law: of the independent numbers that it is made of.
     """
 
-    kind: Kind
+    kind: str
     description: str
     directions: int
     scale: Float64[np.ndarray, " n"] | None = None
     factor: Float64[np.ndarray, "k n"] | None = None
+    law: Law = GAUSSIAN
 
 
 def parse_noise(text: str) -> NoiseOption:
@@ -72,8 +73,8 @@ def parse_noise(text: str) -> NoiseOption:
         UsageError: if it is none of the forms.
     """
     kind, colon, rest = text.partition(":")
-    if text == "isotropic":
-        return NoiseOption("isotropic")
+    if text in LAWS:
+        return NoiseOption(text)
     if kind == "window":
         parts = rest.split(":")
         if len(parts) != 4 or not all(part.isascii() and part.isdigit() for part in parts):
@@ -111,7 +112,8 @@ def read_noise(
     if option.kind == "window":
         return _window(option, model)
     if option.path is None:
-        return InputNoise("isotropic", "independent, of one strength everywhere", prod(input_shape))
+        law = LAWS[option.kind]
+        return InputNoise(law.name, law.description, prod(input_shape), law=law)
     array = _numbers(option.path)
     return _diagonal(array, option.path, model) if option.kind == "diagonal" else _factor(array, option.path, model)
 

@@ -1,4 +1,6 @@
-"""Gaussian inputs: x ~ N(mean, sigma^2 S), with S one of the structures noise comes in.
+"""Noisy inputs: x ~ N(mean, sigma^2 S), with S one of the structures noise comes in.
+
+Sampling takes other laws of the same covariance, too (``noise_laws``); what is analytic is of Gaussian noise only.
 
 Inputs are flat vectors here; ``sigma`` is in the input's units, and S has none. All structures answer the same
 questions: what noise of theirs looks like, how a linear map responds to it, and how strong it is in each element.
@@ -13,9 +15,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nmcheck.noise_laws import GAUSSIAN, Law
+
 
 class NoiseStructure(ABC):
-    """S = F' F, by a factor F with a row for every independent direction of the noise."""
+    """S = F' F, by a factor F with a row for every independent direction of the noise.
+
+    Attributes:
+        law: of the independent numbers, one a direction.
+    """
+
+    law: Law = GAUSSIAN
+
+    def numbers(self, count: int, n: int, generator: torch.Generator, dtype: torch.dtype) -> Float[Tensor, "{count} k"]:
+        """The next ``count`` rows of independent numbers for inputs of n elements, of mean 0 and variance 1."""
+        shape = (count, self.directions(n))
+        if self.law.quantile is None:
+            return torch.randn(shape, generator=generator, dtype=dtype)
+        return self.law.quantile(torch.rand(shape, generator=generator, dtype=dtype))
 
     @abstractmethod
     def directions(self, n: int) -> int:
@@ -23,7 +40,7 @@ class NoiseStructure(ABC):
 
     @abstractmethod
     def noise(self, normals: Float[Tensor, "m k"]) -> Float[Tensor, "m n"]:
-        """Rows e = F' g ~ N(0, S) from rows g of k independent standard normals."""
+        """Rows e = F' g of covariance S from rows g of k independent numbers of variance 1 (``numbers``)."""
 
     @abstractmethod
     def response(self, weight: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch k"]:
@@ -38,15 +55,22 @@ class NoiseStructure(ABC):
         """Variance of each element: the diagonal of S."""
 
 
+@dataclass(frozen=True)
 class Isotropic(NoiseStructure):
-    """S = I: independent noise of one strength."""
+    """S = I: independent noise of one strength.
+
+    Attributes:
+        law: of each element.
+    """
+
+    law: Law = GAUSSIAN
 
     def directions(self, n: int) -> int:
         """One an element."""
         return n
 
     def noise(self, normals: Float[Tensor, "m k"]) -> Float[Tensor, "m n"]:
-        """The normals themselves."""
+        """The numbers themselves."""
         return normals
 
     def response(self, weight: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch k"]:
@@ -146,7 +170,5 @@ class GaussianInput:
             seed: of the generator.
         """
         generator = torch.Generator().manual_seed(seed)
-        normals = torch.randn(
-            count, self.structure.directions(self.mean.numel()), generator=generator, dtype=torch.float64
-        )
-        return self.sigma * self.structure.noise(normals.to(self.mean))
+        numbers = self.structure.numbers(count, self.mean.numel(), generator, torch.float64)
+        return self.sigma * self.structure.noise(numbers.to(self.mean))

@@ -1,4 +1,4 @@
-"""Gaussian noise in blocks: the same vectors for a seed, whatever the batches they are used in."""
+"""Noise in blocks: the same vectors for a seed, whatever the batches they are used in."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LEAST_SINGLE = 64
 def noise_blocks(x: GaussianInput, vectors: int, seed: int, batch_size: int) -> Iterator[Float[Tensor, "_ n"]]:
     """``vectors`` noise vectors in batches, of the type and device of the input's mean."""
     generator = torch.Generator().manual_seed(seed)
-    directions = x.structure.directions(x.mean.numel())
-    dtype = torch.float32 if directions >= LEAST_SINGLE else torch.float64
+    few = x.structure.directions(x.mean.numel()) < LEAST_SINGLE
+    dtype = torch.float64 if few else torch.float32
     waiting: list[Tensor] = []
     for start in range(0, vectors, BLOCK):
-        block = torch.randn(BLOCK, directions, generator=generator, dtype=dtype)[: vectors - start]
+        block = x.structure.numbers(BLOCK, x.mean.numel(), generator, dtype)[: vectors - start]
         # The last block is drawn whole, too: a call for fewer vectors would fill them in another order.
         waiting.append(block)
         held = sum(len(one) for one in waiting)

@@ -22,6 +22,7 @@ def comparison_parts(found: Comparison, width: int) -> list[RenderableType]:
     models, first = found.models, found.models[0]
     rows = [
         ("data", f"{first.data.name}: {first.data.selection}  (sha256 {first.data.sha256[:16]})"),
+        *([("noise", found.noise.description)] if found.noise.kind != "isotropic" else []),
         ("seed", str(found.seed)),
         *((label, f"{one.model.path}  ({one.data.scale})") for label, one in zip(_letters(found), models, strict=True)),
     ]

@@ -65,7 +65,9 @@ def _accuracy(report: Report) -> str:
 
 def _moments(report: Report, width: int) -> list[RenderableType]:
     if not report.moments:
-        return [paragraph(f"Tightness per class: no moments. {report.moments_reason or 'None were asked for.'}")]
+        reason = report.moments_reason or "none were asked for."
+        none = paragraph(f"Tightness per class: no moments. {reason[0].upper() + reason[1:]}")
+        return [none, *(["", *flips_tables(report.flips, ())] if report.flips else [])]
     left_out = [paragraph(f"Not run: {one.engine}: {one.reason.rstrip('.')}.") for one in report.moments_left_out]
     return [
         *cuts_table(report.cut_errors),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from nmcheck.results.bounds import BoundsEntry
-from nmcheck.results.model import DataEntry, ModelEntry, ToolEntry
+from nmcheck.results.model import DataEntry, ModelEntry, NoiseEntry, ToolEntry
 from nmcheck.results.normalization import NormalizationEntry
 from nmcheck.results.record import Count, NonNegative, Positive, Record, Share
 
@@ -97,6 +97,7 @@ class Comparison(Record):
         seed: seed of the choice of images and of all noise.
         norm: of the changes.
         box: range the changed pixels must stay in, or null.
+        noise: what the noise is like.
         common: number of images that all models classify correctly and for which each has a finite radius.
         models: in the order given.
     """
@@ -106,5 +107,6 @@ class Comparison(Record):
     seed: Count
     norm: Literal["l2", "linf"]
     box: tuple[float, float] | None
+    noise: NoiseEntry
     common: Count
     models: Annotated[tuple[ComparedModel, ...], Meta(min_length=2)]

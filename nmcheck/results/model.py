@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from nmcheck.results.record import Count, CountFromOne, NonNegative, Record, Sha256, Share
+from nmcheck.noise_laws import KINDS
+from nmcheck.results.record import Count, CountFromOne, NonNegative, Record, Sha256, Share, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +79,14 @@ class NoiseEntry(Record):
     """What the noise is like, up to its level sigma.
 
     Attributes:
-        kind: ``isotropic``, or how it was given: a ``window`` of rows and columns with none outside, ``diagonal`` by
-            relative standard deviations, or by a ``factor`` of the covariance.
+        kind: ``isotropic`` (Gaussian, of one strength everywhere), ``uniform``, or how it was given: a ``window`` of
+            rows and columns with none outside, ``diagonal`` by relative standard deviations, or by a ``factor`` of the
+            covariance.
         description: a few words.
         directions: independent directions it has.
     """
 
-    kind: Literal["isotropic", "window", "diagonal", "factor"]
+    kind: Annotated[str, one_of(*KINDS)]
     description: str
     directions: CountFromOne
 

@@ -32,8 +32,8 @@ class Report(Record):
         moments_reason: why there are none.
         moments_left_out: engines asked for that cannot run on this model, while others do.
         cut_errors: the ReLUs that ``--cut best`` compared, in order; empty unless it was asked for.
-        flips: how often noise changes the predicted class, one entry per noise level; empty without moments. What
-            engines estimate of it stands in their entries.
+        flips: how often noise changes the predicted class, one entry per noise level; empty where nothing was
+            sampled. What engines estimate of it stands in their entries.
         bounds: one entry per norm and input domain.
         bounds_reason: why there are none.
         normalization: one entry per normalization layer, in order; empty if the model has none.

@@ -21,7 +21,8 @@ from nmcheck.reports.json import to_json
 from nmcheck.reports.layout import text_of
 from nmcheck.results.schema import comparison_schema
 
-COUNT = 12
+COUNT = 20
+"""More than are run at a time."""
 
 
 @pytest.fixture

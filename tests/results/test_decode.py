@@ -1,8 +1,6 @@
 """A document is read back as what it was written from, or refused in a sentence."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,10 +97,3 @@ def test_keys_of_later_versions_are_passed_over():
     document = json.loads(to_json(made_up_report.report()))
     document["model"]["new"] = [1, {"a": None}]
     assert to_json(decode(document, Report)) == to_json(made_up_report.report())
-
-
-def test_the_pages_are_those_of_the_records():
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "docs" / "make.py"), "--check"], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "")

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from nmcheck.checks.case import Case
 from nmcheck.checks.gate.question import Question, looks
 from nmcheck.checks.moments import infinite_outputs
+from nmcheck.checks.noise import array_of
 from nmcheck.checks.sampling import SampledNetwork
 from nmcheck.checks.seeds import Purpose, noise_seed
 from nmcheck.decision import predicted_class
@@ -102,11 +103,9 @@ def _winners(
 
 
 def noise(case: Case, sigma: float, stream: np.random.Generator, draws: int) -> Tensor:
-    """The next draws of a stream: rows of N(0, sigma^2 S), float64."""
-    normals: Float64[np.ndarray, "draws k"] = stream.standard_normal(
-        (draws, case.structure.directions(case.images[0].numel()))
-    )
-    return sigma * case.structure.noise(torch.from_numpy(normals).to(case.images))
+    """The next draws of a stream: rows of covariance sigma^2 S, float64."""
+    numbers = array_of(case.noise.law, stream, (draws, case.structure.directions(case.images[0].numel())))
+    return sigma * case.structure.noise(torch.from_numpy(numbers).to(case.images))
 
 
 def flips_entry(case: Case, run: FlipRun) -> SampledFlips:

@@ -16,8 +16,8 @@ from nmcheck.linearize.powers import EXPONENTS
 INTRODUCTION = """\
 # Supported operators
 
-This page is made from the tables themselves (`python -m nmcheck.checks.operator_table > docs/supported-operators.md`);
-a test keeps them equal. `nmcheck inspect MODEL` says the same about one model.
+This page is made from the tables themselves (`python docs/make.py`); a test keeps them equal.
+`nmcheck inspect MODEL` says the same about one model.
 
 Who reads a model:
 
@@ -112,7 +112,3 @@ def specimen(row: OperatorRow, *live: str) -> tuple[Graph, Node]:
         model=ModelInfo(path="specimen", fingerprint="", opset=row.since, producer="", metadata={}),
     )
     return graph, node
-
-
-if __name__ == "__main__":
-    print(operator_table(), end="")

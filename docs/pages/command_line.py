@@ -1,4 +1,4 @@
-"""docs/cli.md, made from the commands themselves: ``python -m nmcheck.cli.reference > docs/cli.md``."""
+"""docs/cli.md, made from the commands themselves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nmcheck.cli.app import app
 INTRODUCTION = """\
 # The command line
 
-This page is made from the program (`python -m nmcheck.cli.reference > docs/cli.md`); a test keeps the two equal.
+This page is made from the program (`python docs/make.py`); a test keeps the two equal.
 
 The report goes to standard output, or to the file given with `--output`; progress, warnings and errors go to standard
 error. Tables in a pipe are 160 columns wide or more. `NO_COLOR` turns colours off.
@@ -82,7 +82,3 @@ def _default(param: Any) -> str:
     if param.is_flag or param.default is None:
         return ""
     return f"`{getattr(param.default, 'value', param.default)}`"
-
-
-if __name__ == "__main__":
-    print(reference_page(), end="")
