@@ -67,6 +67,12 @@ def drawn(text: str) -> str:
     return _FIRST.sub(r"\1\\x3a", _CI_COMMAND.sub(r"#\\x23", text))
 
 
+def cell(text: str) -> str:
+    """A text in a cell of CSV, on one line: no formula to a spreadsheet (CWE-1236), no command to a CI log."""
+    shown = drawn(visible(text))
+    return f"'{shown}" if shown[:1] in ("=", "+", "-", "@") else shown
+
+
 def markdown(text: str) -> str:
     """Plain words of GitHub's Markdown, on one line: no sign is markup, no word a link, a mention or a picture."""
     words = (code(word) if _LINKED.search(word) else _unmarked(word) for word in visible(text).split())

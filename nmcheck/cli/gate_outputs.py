@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nmcheck.cli.messages import annotate_log, say, warn
 from nmcheck.cli.output import all_written, append_text, write_stdout
-from nmcheck.cli.rendering import canvas, references
+from nmcheck.cli.rendering import RENDERERS, Format, canvas, references
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,11 +75,6 @@ def write_reports(
 def render(kind: str, result: GateResult, *, to_file: bool = True) -> bytes:
     """One format of a decision, in UTF-8, of letters that where it goes can show."""
     report, paper = result.report, canvas(to_file=to_file)
-    encoding = paper.encoding
-    if kind == "json":
-        from nmcheck.reports.json import to_json
-
-        return to_json(report).encode()
     if kind == "junit":
         from nmcheck.reports.gate_junit import gate_junit
 
@@ -91,15 +86,14 @@ def render(kind: str, result: GateResult, *, to_file: bool = True) -> bytes:
     if kind == "markdown":
         from nmcheck.reports.gate_markdown import gate_markdown
 
-        return references(gate_markdown(report), encoding).encode()
+        return references(gate_markdown(report), paper.encoding).encode()
     if kind == "html":
         from nmcheck.reports.html.page import to_html
 
-        return references(to_html(report, result.pictures), encoding).encode()
+        return references(to_html(report, result.pictures), paper.encoding).encode()
     from nmcheck.reports.gate_table import gate_parts
-    from nmcheck.reports.layout import text_of
 
-    return text_of(gate_parts, report, paper.width, color=paper.color, encoding=encoding).encode()
+    return RENDERERS[Format(kind)](report, gate_parts, paper).encode()
 
 
 def _npy(array: np.ndarray) -> bytes:

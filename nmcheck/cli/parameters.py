@@ -109,8 +109,8 @@ OutputFormat = Annotated[
     Format,
     typer.Option(
         "--format",
-        metavar="table|json|markdown|html",
-        help="Tables for a person, JSON, Markdown, or one page that needs no network.",
+        metavar="|".join(Format),
+        help="Tables for a person, JSON, CSV with a line a number, Markdown, or one page that needs no network.",
     ),
 ]
 

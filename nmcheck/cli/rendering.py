@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nmcheck.cli.messages import warn
 from nmcheck.cli.output import write_file, write_stdout
@@ -26,6 +27,7 @@ class Format(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    CSV = "csv"
     MARKDOWN = "markdown"
     HTML = "html"
 
@@ -68,27 +70,52 @@ def render(record: Shown, parts: Parts[Shown], output_format: Format, *, to_file
         output_format: the format.
         to_file: whether a file will hold it.
     """
-    if output_format is Format.JSON:
-        from nmcheck.reports.json import to_json
+    return RENDERERS[output_format](record, parts, canvas(to_file=to_file))
 
-        return to_json(record)
-    if output_format is Format.MARKDOWN:
-        from nmcheck.reports.markdown import to_markdown
 
-        # No columns at all: tables stand below each other, each with all its headers.
-        return references(to_markdown(parts(record, 0)), canvas(to_file=to_file).encoding)
-    if output_format is Format.HTML:
-        from nmcheck.reports.html.page import to_html
-        from nmcheck.reports.html.template import tables_page
-        from nmcheck.results.report import Report
-
-        drawn = parts(record, 0)
-        page = to_html(record, parts=drawn) if isinstance(record, Report) else tables_page(drawn)
-        return references(page, canvas(to_file=to_file).encoding)
+def _table(record: Shown, parts: Parts[Shown], paper: Canvas) -> str:
     from nmcheck.reports.layout import text_of
 
-    paper = canvas(to_file=to_file)
     return text_of(parts, record, paper.width, color=paper.color, encoding=paper.encoding)
+
+
+def _json(record: Record, _parts: object, _paper: Canvas) -> str:
+    from nmcheck.reports.json import to_json
+
+    return to_json(record)
+
+
+def _csv(record: Record, _parts: object, paper: Canvas) -> str:
+    from nmcheck.reports.csv import to_csv
+
+    return to_csv(record).encode(paper.encoding, "backslashreplace").decode(paper.encoding)
+
+
+def _markdown(record: Shown, parts: Parts[Shown], paper: Canvas) -> str:
+    from nmcheck.reports.markdown import to_markdown
+
+    # No columns at all: tables stand below each other, each with all its headers.
+    return references(to_markdown(parts(record, 0)), paper.encoding)
+
+
+def _html(record: Shown, parts: Parts[Shown], paper: Canvas) -> str:
+    from nmcheck.reports.html.page import to_html
+    from nmcheck.reports.html.template import tables_page
+    from nmcheck.results.report import Report
+
+    drawn = parts(record, 0)
+    page = to_html(record, parts=drawn) if isinstance(record, Report) else tables_page(drawn)
+    return references(page, paper.encoding)
+
+
+RENDERERS: Mapping[Format, Callable[[Any, Any, Canvas], str]] = {
+    Format.TABLE: _table,
+    Format.JSON: _json,
+    Format.CSV: _csv,
+    Format.MARKDOWN: _markdown,
+    Format.HTML: _html,
+}
+"""Every format that any record can be written in; each loads what it needs when it is asked for."""
 
 
 def references(text: str, encoding: str = "utf-8") -> str:

@@ -88,7 +88,7 @@ def test_the_same_header_is_not_what_is_refused(made, tmp_path: Path) -> None:
 def test_odd_names_of_data_are_no_obstacle(made, tmp_path: Path, name: str) -> None:
     _, _, header = made
     forge(tmp_path / "forged.h5", replace(header, data_name=name))
-    for form in ("table", "json", "markdown", "html"):
+    for form in ("table", "json", "csv", "markdown", "html"):
         assert command(["bank", "info", str(tmp_path / "forged.h5"), "--format", form]) == 0
 
 

@@ -22,7 +22,7 @@ from nmcheck.cli.app import run
 from nmcheck.cli.session import Session
 from nmcheck.cli.viewers import GROUP
 
-FORMATS = ["table", "json", "markdown", "html"]
+FORMATS = ["table", "json", "csv", "markdown", "html"]
 # As long as a name of a file may be, and without what it cannot hold.
 FILE = "\x1b]0;INJECTED\x07\n::error::INJECTED [bold]x |`<b>\u202e##vso[x]&\u2028%0A,:"
 NO_TEXT = f"{FILE}\udce9"
