@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import networkx as nx
-
 from nmcheck.graph.disguised import disguised_relu
 from nmcheck.graph.ir import Graph, Node
 
@@ -65,26 +63,23 @@ def is_relu(node: Node) -> bool:
 
 
 def _crossed(graph: Graph) -> tuple[Node, ...]:
-    """The nodes that every path from the input to the logits crosses, from the input on."""
+    """The nodes that every path from the input to the logits crosses, from the input on.
+
+    Nodes stand in an order in which values are read after they are written. A node is crossed by every path if no value
+    written before it is read behind it.
+    """
     if graph.input == graph.logits or graph.logits not in graph.producers:
         return ()
-    paths = nx.DiGraph()
-    for node in graph.nodes:
-        step = ("node", node.name)
-        paths.add_edges_from((("value", value), step) for value in graph.live_inputs(node))
-        paths.add_edges_from((step, ("value", value)) for value in node.outputs if value)
-    start, place = ("value", graph.input), ("value", graph.logits)
-    if start not in paths or place not in nx.descendants(paths, start):
+    nodes = _leading_to_logits(graph)
+    last_read = {value: place for place, node in enumerate(nodes) for value in graph.live_inputs(node)}
+    if graph.input not in last_read:
         return ()
-    # networkx leaves the start out of the result (before 3.6 it dominated itself), so the walk ends at a missing entry.
-    dominators = nx.immediate_dominators(paths, start)
-    crossed = []
-    while place is not None and place != start:
-        kind, name = place
-        if kind == "node":
-            crossed.append(graph.by_name[name])
-        place = dominators.get(place)
-    return tuple(reversed(crossed))
+    crossed, furthest = [], last_read[graph.input]
+    for place, node in enumerate(nodes):
+        if furthest <= place and graph.live_inputs(node):
+            crossed.append(node)
+        furthest = max(furthest, *(last_read.get(value, -1) for value in node.outputs))
+    return tuple(crossed)
 
 
 def _leading_to_logits(graph: Graph) -> tuple[Node, ...]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from models import mlp, model, node, residual, small_lenet, weights, write
 from onnx import helper
@@ -52,6 +53,25 @@ def paths(graph, value):
         return [[]]
     node = graph.producers[value]
     return [[*path, node.name] for source in graph.live_inputs(node) for path in paths(graph, source)]
+
+
+def tangled(seed):
+    """Relus and sums of random earlier values, some of which lead nowhere."""
+    pick = np.random.default_rng(seed)
+    values, nodes = ["x"], []
+    for number in range(12):
+        recent = values[-3:]
+        one, other = (recent[i] for i in pick.integers(len(recent), size=2))
+        value = f"v{number}"
+        nodes.append(node("Relu", [one], [value]) if pick.random() < 0.6 else node("Add", [one, other], [value]))
+        values.append(value)
+    gemm = node("Gemm", [values[-1 - pick.integers(3)], "w"])
+    return model([*nodes, gemm], ("N", 4), {"w": weights(4, 3)})
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_equals_the_definition_in_tangled_graphs(tmp_path, seed):
+    test_equals_the_definition(tmp_path, tangled(seed))
 
 
 @pytest.mark.parametrize(
