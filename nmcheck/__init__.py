@@ -8,18 +8,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nmcheck.checks.analyze import analyze
     from nmcheck.checks.inspect import inspect
-    from nmcheck.checks.options import AnalyzeOptions
     from nmcheck.execute.program import Program
     from nmcheck.graph.load import load_graph
+    from nmcheck.python_calls import analyze, compare
     from nmcheck.results.decode import read_comparison, read_inspection, read_report
 
 __version__ = "0.1.0"
 
 _PUBLIC: dict[str, str] = {
-    "AnalyzeOptions": "nmcheck.checks.options",
-    "analyze": "nmcheck.checks.analyze",
+    "analyze": "nmcheck.python_calls",
+    "compare": "nmcheck.python_calls",
     "inspect": "nmcheck.checks.inspect",
     "load_graph": "nmcheck.graph.load",
     "Program": "nmcheck.execute.program",
@@ -29,10 +28,10 @@ _PUBLIC: dict[str, str] = {
 }
 
 __all__ = [
-    "AnalyzeOptions",
     "Program",
     "__version__",
     "analyze",
+    "compare",
     "inspect",
     "load_graph",
     "read_comparison",

@@ -10,7 +10,8 @@ import pytest
 import shown_page
 from shown_page import DARKEST, rgb, shown
 
-from nmcheck import AnalyzeOptions, analyze
+from nmcheck.checks.analyze import analyze
+from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.reports.overlay import overlay_of
 from nmcheck.reports.palette import FAILED, NO_VALUE
 from nmcheck.results.overlay import Verdict
