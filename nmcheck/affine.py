@@ -1,4 +1,4 @@
-"""Affine maps and the (Affine, ReLU, Affine) form: made by ``linearize``, eaten by ``moments``."""
+"""Affine maps and the (Affine, ReLU, Affine) form: produced by ``linearize``, consumed by ``moments``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network as steps, each of a kind whose Gaussian moments have a rule: made by ``linearize``, eaten by ``moments``.
+"""A network as steps, each of a kind whose Gaussian moments have a rule: ``linearize`` makes it for ``moments``.
 
 A step is a pure torch function of values named before it. What the kinds mean for a mean and a covariance is written
 in ``moments.propagation``, one file a kind; here is only what each rule needs to know.

@@ -6,7 +6,7 @@ from typing import Any
 
 import made_up_report
 
-from nmcheck.checks.gate.timeless import without_times
+from nmcheck.checks.gate.without_timings import without_times
 from nmcheck.results import GateBaseline, GateCheck, GateEntry, GateExample, GateWaiver, Report
 from nmcheck.results.picture import Picture, PicturedImage
 

@@ -93,7 +93,7 @@ def plan_bank(options: BankOptions, progress: Progress | None = None) -> BankPla
         begun, done = old
         reason = begun.refusal_to_continue(header)
         if reason is not None:
-            raise BankError(f"{options.output} cannot be gone on with: {reason}; choose another --output.")
+            raise BankError(f"{options.output} cannot be resumed: {reason}; choose another --output.")
         header = begun
     else:
         done = 0
@@ -122,7 +122,7 @@ def plan_bank(options: BankOptions, progress: Progress | None = None) -> BankPla
 
 
 def build_bank(plan: BankPlan, progress: Progress | None = None) -> None:
-    """Choose the points, unless a bank is gone on with, and linearize at those that are missing.
+    """Choose the points, unless a bank is resumed, and linearize at those that are missing.
 
     Raises:
         InterruptedBuildError: the user stopped it.

@@ -43,7 +43,7 @@ class AnalyzeOptions:
         reference: how the moments compared with are sampled, of ``REFERENCES``.
         reference_samples: samples an image and noise level of the reference; even.
         reference_error: floor of E_r to choose their number by instead, from a pilot run.
-        residual_samples: noisy inputs by which ``propagate`` tells what is not linear in the noise.
+        residual_samples: noisy inputs used by ``propagate`` to estimate the nonlinear part of the response.
         second_order: whether ``propagate`` sums that part of the covariance over pairs of elements instead.
         device: ``auto``, ``cpu`` or ``cuda``.
 
@@ -129,5 +129,5 @@ class AnalyzeOptions:
         if self.residual_samples < LEAST_RESIDUAL_SAMPLES:
             raise UsageError(
                 f"--residual-samples must be at least {LEAST_RESIDUAL_SAMPLES}, not {self.residual_samples}: fewer "
-                "tell a variance too roughly."
+                "estimate a variance too roughly."
             )

@@ -152,7 +152,7 @@ def analyze(
         int,
         typer.Option(
             metavar="N",
-            help="Noisy inputs per image by which propagate tells what is not linear in the noise. More narrow the "
+            help="Noisy inputs per image used to estimate the nonlinear part of the response. More narrow the "
             "error of its variances, which the report states, as one over the square root of N.",
         ),
     ] = 128,

@@ -194,7 +194,7 @@ def build(
         kernels=str(kernels),
         chunk=chunk,
     )
-    # That the bank's own file is gone on with is no harm.
+    # Resuming the bank's own file is no harm.
     check_files({"--output": output}, models=[model], data=data, writable=False)
     session = SESSION.get()
     with open_progress(quiet) as progress:
@@ -204,7 +204,7 @@ def build(
             say(sentence)
     if dry_run:
         return
-    # A bank that is gone on with makes no new file, which would do this.
+    # A bank that is resumed makes no new file, which would do this.
     tidy(output.resolve().parent)
     with open_progress(quiet) as progress:
         session.build_bank(plan, progress)

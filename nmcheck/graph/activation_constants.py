@@ -1,4 +1,4 @@
-"""The constants of GELU and HardSwish: those of their definitions, or the file's own where it has them spelled out.
+"""The constants of GELU and HardSwish: those of their definitions, or the file's own where it has primitive operators.
 
     Gelu, approximate = none    0.5 x (1 + erf(linear x))
     Gelu, approximate = tanh    0.5 x (1 + tanh(linear x + cubic x^3))

@@ -63,6 +63,6 @@ def _function(path: Path, node: NodeProto, types: Mapping[str, TypeProto], opset
     if not found:
         raise UnsupportedError(
             f"{path}: node '{name}' ({node.op_type}): ONNX does not define what it computes with these attributes and "
-            f"inputs{why}; export the model with an older operator set, in which it is spelled out."
+            f"inputs{why}; export the model with an older operator set, which decomposes it into primitive operators."
         )
     return FunctionProto.FromString(found)

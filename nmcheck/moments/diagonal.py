@@ -44,7 +44,7 @@ class DiagonalMoments:
     Attributes:
         mean: of the flattened output.
         variance: of the flattened output; far too small wherever units are correlated.
-        probed: nodes whose squared slopes were told by random probes.
+        probed: nodes whose squared slopes were estimated by random probes.
     """
 
     mean: Float[Tensor, " d"]

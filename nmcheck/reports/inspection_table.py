@@ -101,7 +101,7 @@ def _normalization(entries: tuple[FoundNormalization, ...]) -> list[RenderableTy
     lines = []
     for (kind, recognized_from), nodes in groups.items():
         named = ", ".join(nodes[:NAMED]) + (f", ... {nodes[-1]}" if len(nodes) > NAMED else "")
-        found_as = ", spelled out" if recognized_from == "pattern" else ""
+        found_as = ", decomposed" if recognized_from == "pattern" else ""
         lines.append(styled(f"Normalization: {len(nodes):,} {kind}{found_as} ({named})"))
     return lines
 

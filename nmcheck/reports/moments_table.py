@@ -62,10 +62,10 @@ def _propagation(entries: tuple[MomentEntry, ...]) -> list[Text]:
         lines.append(paragraph(f"propagate has no rule for these layers and takes their slopes at the mean: {layers}."))
     lines += [
         paragraph(
-            f"propagate at sigma {level(entry.sigma_pixel)}: what is not linear in the noise is told by "
+            f"propagate at sigma {level(entry.sigma_pixel)}: the nonlinear part of the response is estimated from "
             f"{counted(way.samples, 'noisy input')} an image; relative standard error of its variances from that: "
             f"{significant(way.variance_error, 2)}. They moved the means by {significant(way.mean_correction_sd, 2)} "
-            f"of a logit's own standard deviation; standard error of a mean told by them alone: "
+            f"of a logit's own standard deviation; standard error of a mean estimated from them alone: "
             f"{significant(way.mean_correction_error_sd, 2)}."
         )
         for entry, way in found

@@ -245,7 +245,7 @@ def _statements(document: Document) -> Iterator[tuple[str, Detail]]:
                 yield layer["node"], Detail(label="nm.pub. is", text=f"{sound}: {layer['published_statement']}")
     for entry in document.get("normalization") or ():
         if entry.get("recognized_from") == "pattern":
-            yield entry["node"], Detail(label="nm.is", text=f"{entry['kind']}, spelled out in several nodes")
+            yield entry["node"], Detail(label="nm.is", text=f"{entry['kind']}, decomposed into several nodes")
         if entry.get("kappa_out") is not None:
             yield entry["node"], Detail(label="nm.kappa out", text=significant(entry["kappa_out"]))
         if entry.get("accuracy_without") is not None:

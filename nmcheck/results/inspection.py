@@ -131,7 +131,8 @@ class FoundNormalization(Record):
         index: position of the node in the file; for a pattern, that of its last member.
         outputs: names of the values the node writes.
         kind: its operator type, for example ``BatchNormalization`` or ``LRN``.
-        recognized_from: ``op`` if the file has the operator, ``pattern`` if it was found spelled out.
+        recognized_from: ``op`` if the file has the operator, ``pattern`` if it was found decomposed
+            into primitive operators.
     """
 
     node: Name

@@ -213,7 +213,7 @@ class PropagationEntry(Record):
     Attributes:
         directions: tangents propagated for each image.
         random: whether these are random, because one for every direction of the noise would not fit in memory.
-        samples: noisy inputs that told what is not linear in the noise.
+        samples: noisy inputs from which the nonlinear part of the response is estimated.
         samples_reason: why there are none.
         variance_error: standard error of the variances from those, relative; root mean square over images and logits.
         variance_error_reason: why there is none.

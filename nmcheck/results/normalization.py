@@ -38,7 +38,8 @@ class NormalizationEntry(Record):
         index: position of the node in the file; for a pattern, that of its last member.
         outputs: names of the values the node writes.
         kind: ``BatchNormalization`` or ``LRN``.
-        recognized_from: ``op`` if the file has the operator, ``pattern`` if it was found spelled out.
+        recognized_from: ``op`` if the file has the operator, ``pattern`` if it was found decomposed
+            into primitive operators.
         lipschitz: certified upper bound of the layer's Lipschitz constant.
         lipschitz_reason: why there is none.
         kappa_in: certified kappa at the layer's input, averaged over the images.

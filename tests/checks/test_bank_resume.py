@@ -1,4 +1,4 @@
-"""Banks whose build was interrupted: gone on with to the same file, or not at all."""
+"""Banks whose build was interrupted: resumed to the same file, or not at all."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_a_bank_that_is_not_complete_is_refused_until_it_is(tmp_path: Path, lene
         run(lenet, data, bank)
     with pytest.raises(UsageError, match="exists; go on with it by --resume"):
         build(lenet, data)
-    with pytest.raises(BankError, match=r"cannot be gone on with: it was begun with another .*-k \(5, not 6\)"):
+    with pytest.raises(BankError, match=r"cannot be resumed: it was begun with another .*-k \(5, not 6\)"):
         build(lenet, data, k=6, resume=True)
     build(lenet, data, resume=True)
     assert bank.read_bytes() == whole

@@ -208,7 +208,7 @@ class VisionTransformer(nn.Module):
 
 
 def vit_by_hand() -> nn.Module:
-    """Attention spelled out, GELU by the error function."""
+    """Attention in primitive operators, GELU by the error function."""
     return VisionTransformer(lambda width, heads: Attention(width, heads, fused=False))
 
 

@@ -375,7 +375,7 @@ def _old_files(place: Place, name: str, random: np.random.Generator, *, every: b
     _empty(place.outputs)
     there = [path for path in sorted(place.whole[name]) if every or random.random() < 0.5]
     if name.endswith("--resume"):
-        there = []  # it would be gone on with
+        there = []  # it would be resumed
     before = {path: f"old {path}\n".encode() * 50 for path in there} | {_BYSTANDER: b"mine\n"}
     for path, content in before.items():
         (place.outputs / path).parent.mkdir(parents=True, exist_ok=True)
@@ -480,7 +480,7 @@ def _empty(folder: Path) -> None:
 
 def _comparable(path: str, content: bytes) -> Any:
     """A file's content without the times in it."""
-    return _timeless(json.loads(content)) if path.endswith(".json") else content
+    return _without_timings(json.loads(content)) if path.endswith(".json") else content
 
 
 def _is_whole(path: str, content: bytes, whole: Any) -> bool:
@@ -490,16 +490,18 @@ def _is_whole(path: str, content: bytes, whole: Any) -> bool:
         return False
 
 
-def _timeless(value: Any) -> Any:
+def _without_timings(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: _timeless(entry) for key, entry in value.items() if not key.startswith(("seconds", "forward_passes"))
+            key: _without_timings(entry)
+            for key, entry in value.items()
+            if not key.startswith(("seconds", "forward_passes"))
         }
-    return [_timeless(entry) for entry in value] if isinstance(value, list) else value
+    return [_without_timings(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _is_bank(path: Path) -> bool:
-    """Whether it is one that can be gone on with."""
+    """Whether it is one that can be resumed."""
     try:
         with BankFile(path) as file:
             return len(file.damaged()) == 0

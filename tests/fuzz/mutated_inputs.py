@@ -142,7 +142,7 @@ def seeds(folder: Path) -> dict[str, Seed]:
 
 
 def _bank(path: Path, network: str, data: Path) -> Seed:
-    """Looked into, verified and gone on with where a point is missing; served whole."""
+    """Looked into, verified and resumed where a point is missing; served whole."""
     build = ("bank", "build", network, "--data", str(data), "--output", str(path), *BUILD)
     _healthy(build)
     whole = path.read_bytes()

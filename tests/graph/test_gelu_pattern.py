@@ -1,4 +1,4 @@
-"""GELU spelled out is recognised in every order of its factors, and only if it is GELU."""
+"""GELU in primitive operators is recognised in every order of its factors, and only if it is GELU."""
 
 import math
 from itertools import product

@@ -1,4 +1,4 @@
-"""Layer normalization spelled out is recognised over the last axes, and only there."""
+"""Layer normalization in primitive operators is recognised over the last axes, and only there."""
 
 from pathlib import Path
 

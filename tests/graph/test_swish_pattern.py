@@ -1,4 +1,4 @@
-"""Swish, HardSwish and Mish spelled out become one node each, and nothing else does."""
+"""Swish, HardSwish and Mish in primitive operators become one node each, and nothing else does."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ def test_netrons_attachment_has_numbers_as_metrics_and_texts_as_metadata():
     assert metrics["file:node_LRN_7", "nm.L"] == 1.9151
     assert metrics["file:node_relu_15", "nm.kappa"] == 2.31 / 1.7201
     metadata = {(entry["target"], entry["name"]): entry["value"] for entry in document["metadata"]}
-    assert metadata["file:node_LRN_7", "nm.is"] == "LRN, spelled out in several nodes"
+    assert metadata["file:node_LRN_7", "nm.is"] == "LRN, decomposed into several nodes"
     assert not {name for _, name in metadata} & {name for _, name in metrics}
     assert {entry["kind"] for entry in document["metrics"] + document["metadata"]} == {"node"}
 

@@ -9,7 +9,7 @@ from nmcheck.checks.attacks import NO_CORRECT
 from nmcheck.checks.bounds import bounds_entry, radius_entry
 from nmcheck.checks.case import Case
 from nmcheck.checks.gate.evidence import Bracket, Uppers
-from nmcheck.checks.gate.timeless import NO_TIMES
+from nmcheck.checks.gate.without_timings import NO_TIMES
 from nmcheck.checks.sample_bounds import UNATTACKED, End, certified_end, reconciled, sample_bounds
 from nmcheck.results import AttackEntry, BoundsEntry, LayerBounds, RadiusEntry
 

@@ -32,7 +32,7 @@ from nmcheck.checks.gate.options import GateOptions
 from nmcheck.checks.gate.pictures import worst_images
 from nmcheck.checks.gate.policy import NORMED, Box, Norm
 from nmcheck.checks.gate.question import Question
-from nmcheck.checks.gate.timeless import NO_TIMES, without_times
+from nmcheck.checks.gate.without_timings import NO_TIMES, without_times
 from nmcheck.checks.graph_nodes import graph_nodes
 from nmcheck.checks.noise import noise_entry
 from nmcheck.checks.options import AnalyzeOptions

@@ -22,7 +22,7 @@ _SINCE_VERSION = 20
 
 
 def with_gelu_recognized(graph: Graph) -> Graph:
-    """The graph with each spelled-out GELU as one node, named like the node it ends in.
+    """The graph with each GELU in primitive operators as one node, named like the node it ends in.
 
     Where the file's constants are rounded more than float32 does, a note says so.
     """

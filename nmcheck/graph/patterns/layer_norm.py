@@ -1,4 +1,4 @@
-"""Layer normalization spelled out, as exporters write it where the operator set has no LayerNormalization (before 17).
+"""Layer normalization in primitive operators, as exporters write it below operator set 17, which brings the operator.
 
 With m = ReduceMean(x) and d = x - m over the last axes, v = ReduceMean(d^2) and r = 1 / sqrt(v + epsilon), it is
 d r gamma + beta: torch's exporter divides d by the root, TensorFlow's batch_normalization multiplies by a reciprocal
@@ -40,7 +40,7 @@ class _Normalized:
 
 
 def with_layer_norm_recognized(graph: Graph) -> Graph:
-    """The graph with each spelled-out layer normalization as one node, named like the node it ends in.
+    """The graph with each layer normalization in primitive operators as one node, named like the node it ends in.
 
     A scale or shift that varies along other axes than those normalized over stays behind it as it is.
     """

@@ -1,4 +1,4 @@
-"""Local response normalization spelled out.
+"""Local response normalization decomposed into primitive operators.
 
 torch's own definition is x / (k + alpha * mean(x^2 over a window of channels))^beta, exported as
 

@@ -1,4 +1,4 @@
-"""Swish (SiLU, QuickGELU), HardSwish and Mish spelled out.
+"""Swish (SiLU, QuickGELU), HardSwish and Mish decomposed into primitive operators.
 
     Swish: x sigmoid(alpha x), whatever alpha
     HardSwish: x HardSigmoid(x; 1/6, 1/2), x Clip(x + 3, 0, 6) / 6 or x Clip(x / 6 + 1/2, 0, 1)
@@ -36,7 +36,7 @@ class _Activation:
 
 
 def with_swish_recognized(graph: Graph) -> Graph:
-    """The graph with each spelled-out Swish, HardSwish or Mish as one node, named like the node it ends in."""
+    """The graph with each Swish, HardSwish or Mish in primitive operators as one node, named like its last."""
     for last in graph.nodes:
         for found in gated(graph, last):
             activation = _activation(graph, found)

@@ -1,1 +1,1 @@
-"""Mean, tangents and nugget of every value of a network under Gaussian input noise, one kind of step a file."""
+"""Mean, tangents and residual variance of every value of a network under Gaussian noise, one kind of step a file."""

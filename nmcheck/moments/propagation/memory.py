@@ -1,4 +1,4 @@
-"""What propagating a tangent for every direction of the noise would take, told from shapes alone."""
+"""What propagating a tangent for every direction of the noise would take, estimated from shapes alone."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Propagated:
         directions: how many tangents were propagated.
         direction_error: standard error of the mean where those were random, by the difference of two halves; None
             where there was one for every direction of the noise.
-        samples: how many noisy inputs told the residuals.
+        samples: how many noisy inputs the residuals are estimated from.
         variance_error: standard error of the variances from those; None where residuals were paired.
         gains: by node, the root mean square of the standard deviations of the node's output over that of the input's,
             for the elementwise steps, whose variances the propagation needs anyway.

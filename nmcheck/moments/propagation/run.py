@@ -181,7 +181,7 @@ def _rests(output: Value) -> tuple[Float[Tensor, "m d"], Float[Tensor, "m d"]]:
 def _clear(mean: Tensor, response: Float[Tensor, "d n"]) -> Bool[Tensor, " d"]:
     """Which outputs move by much more than their rounding: a class masked by a huge constant does not.
 
-    Corrections are told by all outputs together, so that one that is only rounding would spoil those of the others.
+    Corrections are estimated from all outputs together: one that is only rounding would spoil those of the others.
     """
     rounding = torch.finfo(mean.dtype).eps * mean.reshape(-1).abs()
     return rounding <= _BLURRED * response.norm(dim=1)

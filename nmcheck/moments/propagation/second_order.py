@@ -1,4 +1,4 @@
-"""What the residuals of different elements share: the covariance that nuggets, taken one by one, leave out.
+"""What the residuals of different elements share: the covariance that residual variances, taken one by one, leave out.
 
 An element's residual is a function of one Gaussian, so two of them, in the same layer or in different ones, have the
 covariance sum over k >= 2 of a_k b_k rho^k / k! (``hermite``), with rho from their tangents. Summed over all pairs with
@@ -42,7 +42,7 @@ class Residuals:
         step: number of the step.
         units: positions in the flattened value.
         together: whether what the step's bends share in an element is counted already.
-        columns: tangents over standard deviations, a unit vector a residual up to its nugget; (directions, units).
+        columns: tangents over standard deviations, a unit vector less its residual variance; (directions, units).
         strength: standard deviation of each residual.
         share: what it adds to the step's first output.
         hermite: coefficients k = 2..ORDER, (ORDER - 1, units).

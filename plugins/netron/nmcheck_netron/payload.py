@@ -1,4 +1,4 @@
-"""What nmcheck's script in the page is told, as JSON.
+"""What nmcheck's script in the page reads, as JSON.
 
 Names of nodes are the true ones, by which the script finds them in the drawing; where one holds letters that hide or
 turn round, what is shown for it stands beside. All other texts are as they are to be shown.

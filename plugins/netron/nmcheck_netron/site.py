@@ -24,7 +24,7 @@ class Site:
         netron: Netron's files.
         title: name of the model's file.
         model: the copy of the model that is drawn.
-        overlay: what nmcheck's script is told, JSON.
+        overlay: what nmcheck's script reads, JSON.
     """
 
     netron: NetronFiles

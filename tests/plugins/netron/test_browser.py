@@ -71,7 +71,7 @@ def test_an_analysis_is_shown_on_the_drawing(browser, sample_models, name):
     overlay = overlay_of(report)
     with shown(browser, path, overlay) as view:
         everything(view, overlay, [entry.node for entry in metric(overlay, "kappa").values], cut="node_relu")
-        # A layer that is spelled out in several nodes carries its numbers at the last of them.
+        # A layer that is decomposed into several nodes carries its numbers at the last of them.
         gain = metric(overlay, "norm gain 0.1")
         view.choose(gain)
         view.shows_metric(gain, [entry.node for entry in gain.values])
