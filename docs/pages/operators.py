@@ -38,7 +38,7 @@ Operators on values that do not depend on the sample (weights, shapes, ranges, `
 `Shape` and `Size` of anything) are computed once when the model is read, whether they have a row here or not; an `If`
 whose condition is known is replaced by its branch, and local functions are expanded. A final Softmax, LogSoftmax or
 ArgMax stands behind the logits and is in nobody's way. `LRN`, `LayerNormalization`, `Gelu`, `Swish`, `HardSwish` and
-`Mish` are also found where an exporter spelled them out in simpler operators, with the constants that it wrote.
+`Mish` are also found where an exporter decomposed them into primitive operators, with the constants that it wrote.
 
 Models of operator set 7 and newer are read. Under "since" stands the oldest version of an operator's own definition
 that is executed, where it is not 1.

@@ -10,8 +10,8 @@ from nmcheck.graph.ir import Graph, Node
 from nmcheck.linearize.budget import budget_refusal
 
 NO_RELU = (
-    "the model has no ReLU between its input and its logits, nor one in disguise (LeakyRelu, PRelu, Clip, Max or Min "
-    "with constants), and the two-stage engines need one to linearize around"
+    "the model has no ReLU between its input and its logits, nor a ReLU-decomposable activation (LeakyRelu, PRelu, "
+    "Clip, Max or Min with constants), and the two-stage engines need one to linearize around"
 )
 
 
@@ -20,7 +20,7 @@ Refusal = Callable[[Graph, Node], str | None]
 
 
 def choose_cut(graph: Graph, wanted: str, refusal: Refusal = budget_refusal) -> Node | None:
-    """The ReLU node, or ReLU in disguise (``graph.disguised``), that ``wanted`` means.
+    """The ReLU node, or ReLU-decomposable activation, that ``wanted`` means.
 
     ``first`` and ``last`` mean those ReLUs that every path from the input to the logits crosses; where there is none,
     all that the logits depend on. ReLUs whose matrices do not fit in memory are passed over. A node's name means that

@@ -187,7 +187,7 @@ def _normalization(graph: Graph) -> tuple[FoundNormalization, ...]:
 
 
 def _cuts(graph: Graph) -> tuple[CutEntry, ...]:
-    """The ReLUs the logits depend on, those in disguise included, and what their affine maps take."""
+    """The ReLUs the logits depend on, those inside other activations included, and what their affine maps take."""
     n, d = prod(graph.shapes[graph.input]), prod(graph.shapes[graph.logits])
     entries: list[CutEntry] = []
     for point in cut_points(graph):

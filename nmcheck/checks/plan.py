@@ -28,7 +28,7 @@ class MomentPlan:
 
     Attributes:
         engines: those that can, in the order asked for.
-        cut: the ReLU, open or in disguise, that the linearizing ones take; None if none of them runs.
+        cut: the ReLU or ReLU-decomposable activation that the linearizing ones take; None if none of them runs.
         left_out: why others cannot, by engine.
         cut_errors: what the choice of the cut was made by; empty unless ``best`` was asked for.
         tangents: bytes that propagation may hold at once.

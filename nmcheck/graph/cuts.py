@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nmcheck.graph.disguised import disguised_relu
+from nmcheck.graph.decomposable import relu_decomposition
 from nmcheck.graph.ir import Graph, Node
 
 
 @dataclass(frozen=True)
 class CutPoint:
-    """A node around which the network can be linearized: a ReLU, or one in disguise.
+    """A node around which the network can be linearized: a ReLU, or a ReLU-decomposable activation.
 
     Attributes:
-        node: the node as the file has it; ``disguised.with_relu_at`` writes its ReLU out.
+        node: the node as the file has it; ``decomposable.with_relu_at`` writes its ReLU out.
         kind: ``cut`` if every path from the input to the logits crosses the ReLU, else ``skip``.
     """
 
@@ -23,15 +23,15 @@ class CutPoint:
 
 
 def cut_points(graph: Graph) -> tuple[CutPoint, ...]:
-    """The ReLUs that the logits depend on, those in disguise included, from the input on.
+    """The ReLUs that the logits depend on, those inside ReLU-decomposable activations included, from the input on.
 
-    The ReLU inside a disguise is crossed by every path where the node is and nothing inside it leads past the ReLU, as
-    the line of a LeakyRelu does.
+    The ReLU inside an activation is crossed by every path where the node is and nothing inside it leads past the ReLU,
+    as the line of a LeakyRelu does.
     """
     crossed = {node.name for node in _crossed(graph)}
     points = []
     for node in _leading_to_logits(graph):
-        line = None if is_relu(node) else disguised_relu(graph, node)
+        line = None if is_relu(node) else relu_decomposition(graph, node)
         if line is not None or is_relu(node):
             passed_by = node.name not in crossed or (line is not None and line.is_passed_by)
             points.append(CutPoint(node, "skip" if passed_by else "cut"))
@@ -43,7 +43,7 @@ def relu_cuts(graph: Graph) -> tuple[Node, ...]:
 
     They are the ReLUs among the dominators of the logits: the chain of immediate dominators that leads from the logits
     back to the input. Only paths that carry a derivative count; shape arithmetic is folded already. A graph without
-    such a ReLU has no cut, which is a normal result. ReLUs in disguise are none here (``cut_points``).
+    such a ReLU has no cut, which is a normal result. ReLU-decomposable activations are none here (``cut_points``).
     """
     return tuple(node for node in _crossed(graph) if is_relu(node))
 

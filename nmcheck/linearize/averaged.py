@@ -61,5 +61,5 @@ def _around(point: Tensor, draws: Tensor) -> list[Tensor]:
 
 
 def averaged_at(program: Program, node: Node) -> AveragedLinearizer:
-    """The averaging linearizer at a ReLU or at one in disguise; arguments and errors as of ``two_stage_at``."""
+    """The averaging linearizer at a ReLU or ReLU-decomposable activation; arguments and errors: ``two_stage_at``."""
     return AveragedLinearizer(two_stage_at(program, node))

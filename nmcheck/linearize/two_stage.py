@@ -15,7 +15,7 @@ from nmcheck.execute.program import Program
 from nmcheck.execute.table import Kind, row_for
 from nmcheck.graph.between import nodes_between
 from nmcheck.graph.cuts import relu_cuts, relu_skips
-from nmcheck.graph.disguised import with_relu_at
+from nmcheck.graph.decomposable import with_relu_at
 from nmcheck.graph.ir import Graph, Node
 from nmcheck.linearize.budget import budget_refusal
 from nmcheck.linearize.jacobian import mean_jacobian
@@ -132,7 +132,7 @@ class TwoStageLinearizer:
 
 
 def two_stage_at(program: Program, node: Node, *, holds_matrices: bool = True) -> TwoStageLinearizer:
-    """The linearizer at a ReLU or at one in disguise, whose ReLU is written out first (``graph.disguised``).
+    """The linearizer at a ReLU or ReLU-decomposable activation, whose ReLU is written out (``graph.decomposable``).
 
     Args:
         program: the network, in the precision the linearization is wanted in.
@@ -141,7 +141,7 @@ def two_stage_at(program: Program, node: Node, *, holds_matrices: bool = True) -
 
     Raises:
         UsageError: the matrices would not fit in memory.
-        ValueError: the node is no ReLU, not even in disguise, or the logits do not depend on it.
+        ValueError: the node is neither a ReLU nor ReLU-decomposable, or the logits do not depend on it.
     """
     graph, relu = with_relu_at(program.graph, node)
     if graph is not program.graph:

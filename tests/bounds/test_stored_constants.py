@@ -1,8 +1,8 @@
 """Radii are certified for the numbers a file has, not for those they were rounded from.
 
 Each network has the logits f(x) and a threshold t, f being an activation in primitive operators, with rounded
-constants. Its image lies so near the place where f falls to t that with exact constants it would lie three times as far away: a certificate
-for these would be above the truth, which is found with fifty digits on the stored constants.
+constants. Its image lies so near the place where f falls to t that with exact constants it would lie three times as far
+away: a certificate for these would be above the truth, which is found with fifty digits on the stored constants.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def test_a_byte_scale_means_the_same_noise_in_pixels(tmp_path: Path, images: str
     ("op", "attributes", "kind"),
     [("LeakyRelu", {"alpha": 0.2}, "skip"), ("Clip", {"min": 0.25}, "cut"), ("Clip", {"max": 0.5}, "cut")],
 )
-def test_a_network_of_relus_in_disguise_is_analysed_by_the_name_of_the_node(
+def test_a_network_of_relu_decomposable_activations_is_analysed_by_the_name_of_the_node(
     tmp_path: Path, images: str, op: str, attributes: dict[str, Any], kind: str
 ) -> None:
     """One hidden layer: the model is exact, so z-scores see sampling noise and no more."""

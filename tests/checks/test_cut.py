@@ -85,7 +85,7 @@ def test_in_a_block_the_relu_beside_the_shortcut_is_a_skip(tmp_path: Path) -> No
     assert [chosen(graph, name) for name in ("first", "r1", "last")] == ["r0", "r1", "r2"]
 
 
-def disguised(folder: Path) -> Graph:
+def decomposable(folder: Path) -> Graph:
     """A leaky activation, one clipped from below, a ReLU6, without any Relu."""
     nodes = [
         node("Gemm", ["x", "A"], ["a"]),
@@ -100,8 +100,8 @@ def disguised(folder: Path) -> Graph:
     return load_graph(write(model(nodes, ("N", 3), arrays), folder))
 
 
-def test_relus_in_disguise_are_cuts_and_a_true_cut_goes_first(tmp_path: Path) -> None:
-    graph = disguised(tmp_path)
+def test_relu_decomposable_activations_are_cuts_and_a_true_cut_goes_first(tmp_path: Path) -> None:
+    graph = decomposable(tmp_path)
     assert [chosen(graph, name) for name in ("leaky", "floor", "relu6")] == ["leaky", "floor", "relu6"]
     assert (chosen(graph, "first"), chosen(graph, "last")) == ("floor", "floor")
     with pytest.raises(UsageError, match=r"choose first, last, best or one of: leaky, floor, relu6\.$"):

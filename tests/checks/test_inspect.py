@@ -64,7 +64,7 @@ def test_sample_models_can_be_analysed(sample_models):
         assert {entry.kind for entry in found.cuts} == {"cut"}
 
 
-def test_normalization_is_found_in_the_file_and_spelled_out(sample_models):
+def test_normalization_is_found_as_an_operator_and_decomposed(sample_models):
     assert [
         (entry.kind, entry.recognized_from) for entry in checked(sample_models / "lenet_lrn3.onnx").normalization
     ] == [("LRN", "pattern")] * 2
@@ -210,7 +210,7 @@ def test_a_model_without_relu_is_inspected(tmp_path):
     assert possible(found) == (True, True, True)
 
 
-def test_relus_in_disguise_are_listed_with_their_operator(tmp_path):
+def test_relu_decomposable_activations_are_listed_with_their_operator(tmp_path):
     nodes = [
         node("Gemm", ("x", "W"), ("a",)),
         node("PRelu", ("a", "s"), ("b",), name="prelu"),

@@ -80,7 +80,7 @@ def recognized(graph: Graph, axes: int, members: int) -> bool:
     [("sqrt", "both"), ("sqrt", "scale"), ("sqrt", "bare"), ("power", "both"), ("reciprocal", "both"),
      ("one over", "inside"), ("negative power", "inside"), ("reciprocal", "bare")],
 )  # fmt: skip
-def test_spelled_out(tmp_path: Path, root: str, scaled: str, axes: int, opset: int) -> None:
+def test_primitive_operators_become_one_node(tmp_path: Path, root: str, scaled: str, axes: int, opset: int) -> None:
     f = Formula()
     last = divided(f, axes, opset, root, scaled)
     graph = f.graph(last, tmp_path, SHAPE, opset, "Abs")

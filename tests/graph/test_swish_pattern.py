@@ -26,7 +26,7 @@ SPELLED_OUT = {
 
 
 @pytest.mark.parametrize("name", SPELLED_OUT)
-def test_spelled_out(tmp_path: Path, name: str) -> None:
+def test_primitive_operators_become_one_node(tmp_path: Path, name: str) -> None:
     op, formula = SPELLED_OUT[name]
     f = Formula()
     last = formula(f)

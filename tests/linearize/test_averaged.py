@@ -122,7 +122,7 @@ def test_outputs_without_matrices_are_those_with_them(residual: Program, name: s
 
 
 @pytest.mark.parametrize("kind", LINEARIZERS)
-def test_a_relu_in_disguise(tmp_path: Path, kind: str) -> None:
+def test_a_relu_decomposable_activation(tmp_path: Path, kind: str) -> None:
     nodes = [
         node("Gemm", ["x", "A"], ["z"]),
         node("Tanh", ["z"], ["t"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nmcheck.graph.cuts import cut_points
-from nmcheck.graph.disguised import with_relu_at
+from nmcheck.graph.decomposable import with_relu_at
 from nmcheck.graph.ir import Graph
 from nmcheck.linearize.bank.cost import sizes_at
 from nmcheck.linearize.bank.header import Header

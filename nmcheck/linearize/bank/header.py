@@ -52,7 +52,7 @@ class Header:
         scale: name of the input scaling.
         gain: its factor, flattened: one number or one a channel.
         offset: what it adds, likewise.
-        cut: the ReLU node, or ReLU in disguise, linearized around.
+        cut: the ReLU or ReLU-decomposable node linearized around.
         cut_kind: ``cut`` if every path crosses it, else ``skip``.
         linearizer: ``taylor`` or ``averaged``.
         sigma: noise level that ``averaged`` averages over, in pixel units; None for ``taylor``.

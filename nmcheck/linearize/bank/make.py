@@ -35,7 +35,7 @@ class PointMaker:
     def __init__(self, graph: Graph, cut: str) -> None:
         program = Program(graph, torch.float32)
         self.taylor: TwoStageLinearizer = two_stage_at(program, graph.by_name[cut], holds_matrices=False)
-        # The linearizer may have written the ReLU out of a disguise, so its program is the one to ask.
+        # The linearizer may have written the ReLU out of an activation, so its program is the one to ask.
         self.rows = JacobianRows(self.taylor.program, self.taylor.relu.inputs[0])
 
     def make(self, header: Header, index: int, center: Float[np.ndarray, " n"]) -> Content:

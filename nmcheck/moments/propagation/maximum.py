@@ -1,4 +1,4 @@
-"""The largest of several Gaussians, two at a time: max(a, b) = b + relu(a - b), so pooling is a ReLU in disguise.
+"""The largest of several Gaussians, two at a time: max(a, b) = b + relu(a - b), so pooling is made of ReLUs.
 
 With s^2 = Var(a - b), z = (E a - E b)/s and g = Phi(z) (formulas.md, section c; Clark 1961):
 E max = max(E a, E b) + s h(-|z|), tangents g T_a + (1 - g) T_b, and the excess s^2 (g (1 - g) - h(z) h(-z)).

@@ -1,4 +1,4 @@
-"""ReLUs in disguise: written out they compute the same, and what passes them by is told."""
+"""ReLU-decomposable activations: written out they compute the same, and what passes the ReLU by is said."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from onnx import NodeProto, helper
 
 from nmcheck.execute.program import Program
 from nmcheck.graph.cuts import cut_points, relu_cuts, relu_skips
-from nmcheck.graph.disguised import disguised_relu, with_relu_at
+from nmcheck.graph.decomposable import relu_decomposition, with_relu_at
 from nmcheck.graph.ir import Graph
 from nmcheck.graph.load import load_graph
 
@@ -120,14 +120,14 @@ def test_others_are_none(tmp_path: Path, name: str) -> None:
     activation, arrays = NONE[name]
     graph = network(tmp_path, activation, arrays)
     assert cut_points(graph) == ()
-    assert disguised_relu(graph, graph.by_name["act"]) is None
-    with pytest.raises(ValueError, match=r"'act' \(.*\) is no ReLU, nor one in disguise"):
+    assert relu_decomposition(graph, graph.by_name["act"]) is None
+    with pytest.raises(ValueError, match=r"'act' \(.*\) is no ReLU and not ReLU-decomposable"):
         with_relu_at(graph, graph.by_name["act"])
 
 
 def test_a_relu_is_itself(tmp_path: Path) -> None:
     graph = network(tmp_path, act("Relu"))
-    assert disguised_relu(graph, graph.by_name["act"]) is None
+    assert relu_decomposition(graph, graph.by_name["act"]) is None
     assert with_relu_at(graph, graph.by_name["act"]) == (graph, graph.by_name["act"])
 
 

@@ -1,4 +1,4 @@
-"""ReLUs in disguise: activations that are a line plus one ReLU, and the graph with that ReLU written out.
+"""ReLU-decomposable activations: those that are a line plus one ReLU, and the graph with that ReLU written out.
 
     LeakyRelu, PRelu    a x + (1 - a) relu(x)
     Clip from below     lo + relu(x - lo)
@@ -56,10 +56,10 @@ class KinkedLine:
         return self.upper is not None or bool(self.slope.any())
 
 
-def disguised_relu(graph: Graph, node: Node) -> KinkedLine | None:
-    """The node as a kinked line; None if it is no ReLU in disguise, or one without a kink.
+def relu_decomposition(graph: Graph, node: Node) -> KinkedLine | None:
+    """The node as a kinked line; None if it is no ReLU-decomposable activation, or one without a kink.
 
-    A Relu is none: it is no disguise. Neither is a maximum of several values that depend on the sample.
+    A Relu is none: it is one already. Neither is a maximum of several values that depend on the sample.
     """
     rule = None if node.domain else _RULES.get(node.op)
     if rule is None or len(graph.live_inputs(node)) != 1:
@@ -75,16 +75,16 @@ def with_relu_at(graph: Graph, node: Node) -> tuple[Graph, Node]:
 
     Args:
         graph: the network.
-        node: a Relu, or a node for which ``disguised_relu`` has a form.
+        node: a Relu, or a node for which ``relu_decomposition`` has a form.
 
     Raises:
         ValueError: the node is neither.
     """
     if node.op == "Relu" and not node.domain:
         return graph, node
-    line = disguised_relu(graph, node)
+    line = relu_decomposition(graph, node)
     if line is None:
-        raise ValueError(f"node '{node.name}' ({node.op}) is no ReLU, nor one in disguise")
+        raise ValueError(f"node '{node.name}' ({node.op}) is no ReLU and not ReLU-decomposable")
     group = _Group(graph, node)
     (x,) = graph.live_inputs(node)
     inner = x
