@@ -11,7 +11,7 @@ import numpy as np
 from models import model, node, write
 
 from nmcheck.checks.case import Case
-from nmcheck.checks.gate.evidence import Uppers
+from nmcheck.checks.gate.evidence import AdversarialDistances
 from nmcheck.checks.gate.policy import Box, Norm
 from nmcheck.checks.gate.run import gate
 from nmcheck.cli.session import Session
@@ -48,7 +48,7 @@ def data(folder: Path, distance: float = 0.3, wrong: int = 0, *, labels: bool = 
     return path
 
 
-def exact_attack(case: Case, norm: Norm, box: Box | None, rows: Sequence[int], seed: int) -> Uppers:
+def exact_attack(case: Case, norm: Norm, box: Box | None, rows: Sequence[int], seed: int) -> AdversarialDistances:
     """The nearest example: the first pixel moved across the boundary."""
     del norm, box, seed
     count = len(case.pixels)
@@ -61,7 +61,8 @@ def exact_attack(case: Case, norm: Norm, box: Box | None, rows: Sequence[int], s
         changed.reshape(-1)[0] = 0.5 + np.sign(0.5 - first) * 1e-6
         examples[row], predicted[row] = changed, 1 - int(case.predicted[row])
         distances[row] = float(abs(changed.reshape(-1)[0] - first))
-    return Uppers("exact", tuple(distances), tuple(predicted), examples, tuple(row in rows for row in range(count)))
+    tried = tuple(row in rows for row in range(count))
+    return AdversarialDistances("exact", tuple(distances), tuple(predicted), examples, tried)
 
 
 def session(*, attacked: bool = True) -> Session:

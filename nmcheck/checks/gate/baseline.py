@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nmcheck.checks.gate.baseline_values import check_baseline
-from nmcheck.checks.gate.claims import number
+from nmcheck.checks.gate.description import number
 from nmcheck.checks.gate.student import student_interval
 from nmcheck.errors import UsageError
 from nmcheck.moments.confidence_sequence import anytime_interval

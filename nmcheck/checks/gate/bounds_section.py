@@ -8,7 +8,7 @@ import torch
 from nmcheck.checks.attacks import NO_CORRECT
 from nmcheck.checks.bounds import bounds_entry, radius_entry
 from nmcheck.checks.case import Case
-from nmcheck.checks.gate.evidence import Bracket, Uppers
+from nmcheck.checks.gate.evidence import AdversarialDistances, Bracket
 from nmcheck.checks.gate.without_timings import NO_TIMES
 from nmcheck.checks.sample_bounds import UNATTACKED, End, certified_end, reconciled, sample_bounds
 from nmcheck.results import AttackEntry, BoundsEntry, LayerBounds, RadiusEntry
@@ -55,7 +55,7 @@ def _radius(case: Case, found: Bracket) -> RadiusEntry:
     )
 
 
-def _attack(case: Case, found: Uppers) -> AttackEntry:
+def _attack(case: Case, found: AdversarialDistances) -> AttackEntry:
     correct = case.correct.cpu().numpy()
     count = int(correct.sum())
     distances = [d for d, right in zip(found.distances, correct, strict=True) if right and d is not None]

@@ -20,7 +20,7 @@ from nmcheck.results import LayerBounds
 
 
 @dataclass(frozen=True)
-class Lowers:
+class MethodRadii:
     """Certified radii.
 
     Attributes:
@@ -44,7 +44,7 @@ class Lowers:
 class Certifier(Protocol):
     """A method of certified radii."""
 
-    def __call__(self, case: Case, norm: Norm, box: Box | None, epsilons: Sequence[float]) -> Lowers:
+    def __call__(self, case: Case, norm: Norm, box: Box | None, epsilons: Sequence[float]) -> MethodRadii:
         """A certified radius of every image, around the class the model gives it.
 
         Args:
@@ -58,7 +58,7 @@ class Certifier(Protocol):
 
 
 @dataclass(frozen=True)
-class Uppers:
+class AdversarialDistances:
     """Adversarial examples.
 
     Attributes:
@@ -83,7 +83,7 @@ class Uppers:
 class Attacker(Protocol):
     """A family of attacks."""
 
-    def __call__(self, case: Case, norm: Norm, box: Box | None, rows: Sequence[int], seed: int) -> Uppers:
+    def __call__(self, case: Case, norm: Norm, box: Box | None, rows: Sequence[int], seed: int) -> AdversarialDistances:
         """Look for adversarial examples of some of the images.
 
         Args:
@@ -109,8 +109,8 @@ class Bracket:
 
     norm: Norm
     box: Box | None
-    lowers: Lowers
-    uppers: tuple[Uppers, ...]
+    lowers: MethodRadii
+    uppers: tuple[AdversarialDistances, ...]
 
     @property
     def certified(self) -> np.ndarray:
@@ -142,7 +142,7 @@ class Bracket:
         """The attacks' names."""
         return ", ".join(one.method for one in self.uppers) or "no attack"
 
-    def best(self, row: int) -> Uppers | None:
+    def best(self, row: int) -> AdversarialDistances | None:
         """The attack with the nearest example of an image."""
         able = [one for one in self.uppers if one.distances[row] is not None]
         return min(able, key=lambda one: one.distances[row] or 0.0, default=None)

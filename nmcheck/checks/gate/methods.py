@@ -15,24 +15,24 @@ from nmcheck.checks.bounds import bounds_entry
 from nmcheck.checks.bounds_options import NAMES, BoundsOptions
 from nmcheck.checks.case import Case
 from nmcheck.checks.certified import certified_radii
-from nmcheck.checks.gate.evidence import Attacker, Certifier, Lowers, Uppers
+from nmcheck.checks.gate.evidence import AdversarialDistances, Attacker, Certifier, MethodRadii
 from nmcheck.checks.gate.policy import Box, Norm
 from nmcheck.execute.session import ReferenceSession
 
 
-def lipschitz(case: Case, norm: Norm, box: Box | None, epsilons: Sequence[float]) -> Lowers:
+def lipschitz(case: Case, norm: Norm, box: Box | None, epsilons: Sequence[float]) -> MethodRadii:
     """Radii by certified Lipschitz constants, in L2; they hold with and without a box."""
     del box, epsilons
     if norm != "l2":
         missing = "method 'lipschitz' certifies radii in norm l2 only; try method 'crown'"
-        return Lowers("lipschitz", (None,) * len(case.images), missing, THEOREM_LIPSCHITZ, CERTIFICATE)
+        return MethodRadii("lipschitz", (None,) * len(case.images), missing, THEOREM_LIPSCHITZ, CERTIFICATE)
     layers = bounds_entry(case).layers
     found, reason = case.layer_bounds.found.radius_certified, case.layer_bounds.found.radius_certified_reason
     radii = (None,) * len(case.images) if found is None else tuple(float(radius) for radius in found)
-    return Lowers("lipschitz", radii, reason, THEOREM_LIPSCHITZ, CERTIFICATE, layers)
+    return MethodRadii("lipschitz", radii, reason, THEOREM_LIPSCHITZ, CERTIFICATE, layers)
 
 
-def relaxed(case: Case, norm: Norm, box: Box | None, epsilons: Sequence[float], *, method: str) -> Lowers:
+def relaxed(case: Case, norm: Norm, box: Box | None, epsilons: Sequence[float], *, method: str) -> MethodRadii:
     """Radii by linear relaxation (``checks.certified``), in L2 and Linf, within the policy's box or without.
 
     Raises:
@@ -43,17 +43,17 @@ def relaxed(case: Case, norm: Norm, box: Box | None, epsilons: Sequence[float], 
     options = BoundsOptions(Path(case.graph.model.path), case.dataset.name, norm=norms[norm], method=method, attacks=())
     best = certified_radii(case, options, None, lambda _images: None, box=box).methods[-1]
     radii = (None,) * len(case.images) if best.radii is None else tuple(float(radius) for radius in best.radii)
-    return Lowers(best.method, radii, best.reason, best.theorem, RELAXATION_CERTIFICATE)
+    return MethodRadii(best.method, radii, best.reason, best.theorem, RELAXATION_CERTIFICATE)
 
 
-def nearest_examples(case: Case, norm: Norm, box: Box | None, rows: Sequence[int], seed: int) -> Uppers:
+def nearest_examples(case: Case, norm: Norm, box: Box | None, rows: Sequence[int], seed: int) -> AdversarialDistances:
     """The nearest examples that the usual attacks of the norm find, each confirmed by onnxruntime."""
     found = attack_uppers(case, ReferenceSession(case.file_graph, threads=1), norm, box, seed=seed)
     wanted = set(rows)
     tried = tuple(row in wanted for row in range(len(case.pixels)))
     hit = np.array([asked and upper is not None for asked, upper in zip(tried, found.uppers, strict=True)])
     examples = np.where(hit.reshape(-1, *[1] * (case.pixels.ndim - 1)), found.nearest.pixels, np.nan)
-    return Uppers(
+    return AdversarialDistances(
         ", ".join(found.entries),
         tuple(upper if asked else None for asked, upper in zip(tried, found.uppers, strict=True)),
         tuple(int(c) if there else None for there, c in zip(hit, found.nearest.classes, strict=True)),

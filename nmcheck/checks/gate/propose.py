@@ -10,8 +10,8 @@ import numpy as np
 
 from nmcheck.checks.case import Case, open_case
 from nmcheck.checks.consistency import check_consistency
-from nmcheck.checks.gate.claims import level
-from nmcheck.checks.gate.evidence import Lowers
+from nmcheck.checks.gate.description import level
+from nmcheck.checks.gate.evidence import MethodRadii
 from nmcheck.checks.gate.flip_run import run_flips
 from nmcheck.checks.gate.methods import CERTIFIERS
 from nmcheck.checks.gate.moments_section import MeasuredMoments, measure_moments
@@ -132,7 +132,7 @@ budget = 2000             # noise samples an image after which the check is inco
 """
 
 
-def _radii(case: Case, lowers: Lowers) -> list[str]:
+def _radii(case: Case, lowers: MethodRadii) -> list[str]:
     correct = case.correct.cpu().numpy()
     radii = np.array([0.0 if radius is None else radius for radius in lowers.radii])
     finite = radii[correct & np.isfinite(radii)]

@@ -13,9 +13,9 @@ from nmcheck.checks.consistency import check_consistency
 from nmcheck.checks.gate.baseline import check_comparable, compare, read_baseline
 from nmcheck.checks.gate.bounds_section import bounds_section
 from nmcheck.checks.gate.decide import decide, waiver_notes, with_waivers
-from nmcheck.checks.gate.draft import Draft, drafts
 from nmcheck.checks.gate.evidence import Attacker, Bracket, Certifier, bracket
 from nmcheck.checks.gate.flip_run import FlipRun, flips_entry, run_flips
+from nmcheck.checks.gate.instance import CheckInstance, check_instances
 from nmcheck.checks.gate.judge import (
     example_file,
     judge_accuracy,
@@ -109,7 +109,7 @@ def _gate(
     with progress.stage("Model and data", None):
         case = open_case(analysis)
         session = ReferenceSession(case.file_graph, threads=1)
-        wanted = drafts(case, options.policy)
+        wanted = check_instances(case, options.policy)
     with progress.stage("Comparison with onnxruntime", len(case.pixels)) as advance:
         consistency = check_consistency(case, session, advance)
     accuracy = None if case.labels is None else float(case.correct.double().mean())
@@ -137,7 +137,7 @@ def _gate(
     found.measure_flips(wanted, progress)
     found.measure_brackets(wanted, progress, certifiers, attacks)
     found.measure_moments(options, progress)
-    checks = [found.judge(draft) for draft in wanted]
+    checks = [found.judge(instance) for instance in wanted]
     if baseline is not None:
         checks += compare(baseline, checks)
     judged = with_waivers(checks, options.policy.waivers, options.today)
@@ -165,15 +165,15 @@ class _Evidence:
         self.flips: dict[float, FlipRun] = {}
         self.brackets: dict[Key, Bracket] = {}
 
-    def measure_flips(self, wanted: Sequence[Draft], progress: Progress) -> None:
+    def measure_flips(self, wanted: Sequence[CheckInstance], progress: Progress) -> None:
         """One stream of noise a level answers all questions about it."""
-        asking = [draft for draft in wanted if draft.demand.kind == "flip" and len(draft.rows)]
-        for sigma in dict.fromkeys(draft.demand.sigma for draft in asking):
+        asking = [instance for instance in wanted if instance.demand.kind == "flip" and len(instance.rows)]
+        for sigma in dict.fromkeys(instance.demand.sigma for instance in asking):
             assert sigma is not None
             mine = {
-                draft.id: Question(draft.rows, draft.demand.threshold, draft.alpha, draft.demand.budget)
-                for draft in asking
-                if draft.demand.sigma == sigma
+                instance.id: Question(instance.rows, instance.demand.threshold, instance.alpha, instance.demand.budget)
+                for instance in asking
+                if instance.demand.sigma == sigma
             }
             with progress.stage(f"Flips at sigma {sigma:g}", None) as advance:
                 self.flips[sigma] = run_flips(
@@ -183,13 +183,13 @@ class _Evidence:
 
     def measure_brackets(
         self,
-        wanted: Sequence[Draft],
+        wanted: Sequence[CheckInstance],
         progress: Progress,
         certifiers: Mapping[str, Certifier],
         attacks: Mapping[str, Attacker],
     ) -> None:
         """Certify and attack, once for every norm, box and method."""
-        asking = [draft.demand for draft in wanted if draft.demand.kind in NORMED]
+        asking = [instance.demand for instance in wanted if instance.demand.kind in NORMED]
         keys: dict[Key, None] = dict.fromkeys((d.norm, d.box, d.method) for d in asking if d.norm is not None)
         for norm, box, method in keys:
             key = (norm, box, method)
@@ -215,20 +215,20 @@ class _Evidence:
         with progress.stage("Moments and their reference", len(self._case.pixels)) as advance:
             self._moments = measure_moments(self._case, self._analysis, plan, self._network, advance)
 
-    def judge(self, draft: Draft) -> GateCheck:
+    def judge(self, instance: CheckInstance) -> GateCheck:
         """The verdict of one check."""
-        case, demand = self._case, draft.demand
+        case, demand = self._case, instance.demand
         if demand.kind == "accuracy":
-            return judge_accuracy(case, draft)
+            return judge_accuracy(case, instance)
         if demand.kind == "flip":
-            return judge_flips(draft, self._questions.get(draft.id), self._network.description)
+            return judge_flips(instance, self._questions.get(instance.id), self._network.description)
         if demand.kind == "moment-tightness":
             missing = self._moments.left_out.get(demand.engine)
-            return judge_moments(draft, self._moments.entries or (), missing, self._moments.trials)
+            return judge_moments(instance, self._moments.entries or (), missing, self._moments.trials)
         assert demand.norm is not None
         found = self.brackets[demand.norm, demand.box, demand.method]
         by_kind = {"certified-accuracy": judge_certified, "attacked-accuracy": judge_attacked, "radius": judge_radius}
-        return by_kind[demand.kind](case, draft, found)
+        return by_kind[demand.kind](case, instance, found)
 
     def into(self, report: Report) -> Report:
         """The report with the sections that checks rest on."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from nmcheck.checks.case import Case
-from nmcheck.checks.gate.claims import claim
+from nmcheck.checks.gate.description import describe
 from nmcheck.checks.gate.policy import Demand, Policy
 from nmcheck.errors import UsageError
 from nmcheck.results import GateCheck, GateExample
@@ -16,7 +16,7 @@ from nmcheck.results.gate import Verdict
 
 
 @dataclass(frozen=True)
-class Ends:
+class Interval:
     """What encloses a quantity, and the best single number for it; each None has its reason beside it.
 
     Attributes:
@@ -38,20 +38,20 @@ class Ends:
     confidence: float | None = None
 
     @staticmethod
-    def missing(reason: str) -> Ends:
+    def missing(reason: str) -> Interval:
         """Nothing is known."""
-        return Ends(None, None, None, reason, reason, reason)
+        return Interval(None, None, None, reason, reason, reason)
 
 
 @dataclass(frozen=True)
-class Draft:
+class CheckInstance:
     """One demand for one class, or for all.
 
     Attributes:
         demand: the demand.
         of_class: the class, or None.
         rows: the images of it.
-        alpha: probability of a wrong verdict that this draft may spend.
+        alpha: probability of a wrong verdict that this instance may spend.
     """
 
     demand: Demand
@@ -66,7 +66,7 @@ class Draft:
 
     def record(
         self,
-        ends: Ends,
+        ends: Interval,
         verdict: Verdict,
         reason: str,
         *,
@@ -74,14 +74,14 @@ class Draft:
         trials: int | None = None,
         examples: tuple[GateExample, ...] = (),
     ) -> GateCheck:
-        """The record of this draft."""
+        """The record of this instance."""
         demand = self.demand
         normed = demand.norm is not None
         return GateCheck(
             id=self.id,
             kind=demand.kind,  # pyright: ignore[reportArgumentType]
             against="threshold",
-            claim=claim(demand, self.of_class),
+            claim=describe(demand, self.of_class),
             class_=self.of_class,
             norm=demand.norm,
             box=demand.box if normed else None,
@@ -107,7 +107,7 @@ class Draft:
         )
 
 
-def drafts(case: Case, policy: Policy) -> list[Draft]:
+def check_instances(case: Case, policy: Policy) -> list[CheckInstance]:
     """The demands, those of each class taken apart; these share the demand's alpha.
 
     A class is the label's, except for flips, where it is the class predicted without noise, and for moments, where it
@@ -118,12 +118,12 @@ def drafts(case: Case, policy: Policy) -> list[Draft]:
     """
     labels, predicted = case.classes_of_images.cpu().numpy(), case.predicted.cpu().numpy()
     everything = np.arange(len(case.positions))
-    found: list[Draft] = []
+    found: list[CheckInstance] = []
     for demand in policy.demands:
         by = predicted if demand.kind == "flip" else labels
         logits = demand.kind == "moment-tightness"
         if demand.classes is None:
-            found.append(Draft(demand, None, everything, policy.alpha))
+            found.append(CheckInstance(demand, None, everything, policy.alpha))
             continue
         if demand.classes == "each":
             classes = [int(c) for c in (case.unmasked if logits else np.unique(by))]
@@ -135,5 +135,5 @@ def drafts(case: Case, policy: Policy) -> list[Draft]:
                 f"{case.single.classes} classes (0 to {case.single.classes - 1}); correct class."
             )
         alpha = policy.alpha / len(classes)
-        found += [Draft(demand, c, everything if logits else np.flatnonzero(by == c), alpha) for c in classes]
+        found += [CheckInstance(demand, c, everything if logits else np.flatnonzero(by == c), alpha) for c in classes]
     return found
