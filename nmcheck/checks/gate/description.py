@@ -11,13 +11,13 @@ def describe(demand: Demand, of_class: int | None) -> str:
     """What a demand asks for, in words that begin in lower case."""
     number = f"at {'least' if demand.sense == 'min' else 'most'} {threshold(demand)}"
     norm = NORMS.get(demand.norm or "", "")
-    within = "" if demand.box is None else f", pixels staying in {demand.box[0]:g} to {demand.box[1]:g}"
+    box = "" if demand.box is None else f", pixels staying in {demand.box[0]:g} to {demand.box[1]:g}"
     quantity = {
         "accuracy": "accuracy",
-        "certified-accuracy": f"accuracy certified against changes of {norm} norm up to {demand.epsilon or 0:g}{within}",
-        "attacked-accuracy": f"accuracy under attacks of {norm} norm up to {demand.epsilon or 0:g}{within}",
+        "certified-accuracy": f"accuracy certified against changes of {norm} norm up to {demand.epsilon or 0:g}{box}",
+        "attacked-accuracy": f"accuracy under attacks of {norm} norm up to {demand.epsilon or 0:g}{box}",
         "flip": f"probability that noise of sigma {demand.sigma or 0:g} changes the predicted class",
-        "radius": f"percentile {demand.percentile or 0.0:g} of the {norm} radius{within}",
+        "radius": f"percentile {demand.percentile or 0.0:g} of the {norm} radius{box}",
         "moment-tightness": (
             f"relative error E_r of {demand.engine}'s {demand.statistic} at sigma {demand.sigma or 0:g}"
         ),
