@@ -17,7 +17,7 @@ from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.linearize.two_stage import two_stage_at
 from nmcheck.results import Report
 
-SAMPLES = 4
+SAMPLES = 2
 
 
 def report(model: Path) -> Report:
