@@ -27,6 +27,9 @@ _PUBLIC: dict[str, str] = {
     "read_report": "nmcheck.results.decode",
 }
 
+_FORMER = {"AnalyzeOptions": "nmcheck.checks.options"}
+"""Of calls that are made otherwise now: they can still be had, so that the call says what to write instead."""
+
 __all__ = [
     "Program",
     "__version__",
@@ -41,8 +44,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
+    places = _PUBLIC | _FORMER
+    if name in places:
+        return getattr(import_module(places[name]), name)
     raise AttributeError(f"module 'nmcheck' has no attribute {name!r}")
 
 

@@ -84,14 +84,18 @@ def _options(kind: type[Options], settings: dict[str, Any], **fixed: Any) -> Opt
 @contextmanager
 def _files(models: Sequence[Model], data: Data | None) -> Iterator[tuple[list[Path], str]]:
     """Paths of models, and data in a form that ``--data`` takes; what is in memory lies in files meanwhile."""
-    for model in models if isinstance(models, Sequence) else [models]:
-        if isinstance(model, AnalyzeOptions | CompareOptions):
-            raise UsageError(
-                "options records are no longer passed: give the model, the data and settings by name, as in "
-                "nmcheck.analyze('model.onnx', 'mnist', sigmas=(0.1,))."
-            )
-    if data is None:
-        raise UsageError("data are missing; name some as --data does, or give arrays (x, y), with None for no labels.")
+    if isinstance(models, str | Path) or not isinstance(models, Sequence):
+        models = [models]
+    if any(isinstance(model, AnalyzeOptions | CompareOptions) for model in models):
+        raise UsageError(
+            "options records are no longer passed: give the model, the data and settings by name, as in "
+            "nmcheck.analyze('model.onnx', 'mnist', sigmas=(0.1,))."
+        )
+    if not isinstance(data, str | Path) and not (isinstance(data, tuple) and len(data) == 2):
+        raise UsageError(
+            "the data are missing or of no known form; name some as --data does, or give arrays as a pair (x, y), with "
+            "None for no labels."
+        )
     with tempfile.TemporaryDirectory(prefix="nmcheck-") as folder:
         paths = [_path(model, Path(folder) / f"model{number}.onnx") for number, model in enumerate(models)]
         yield paths, _spec(data, Path(folder) / "data.npz")

@@ -9,7 +9,6 @@ from models import mlp, write
 
 import nmcheck
 from nmcheck import python_calls
-from nmcheck.checks.options import AnalyzeOptions
 from nmcheck.errors import UsageError
 
 SETTINGS = {"sigmas": (0.1,), "reference_samples": 500, "engines": ("propagate",)}
@@ -47,9 +46,13 @@ def test_models_are_compared(tmp_path):
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
     path = write(mlp((6, 5, 3)), tmp_path)
     with pytest.raises(UsageError, match="options records are no longer passed: give the model, the data and"):
-        nmcheck.analyze(AnalyzeOptions(path, "mnist"))  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="data are missing"):
-        nmcheck.analyze(path)
+        nmcheck.analyze(nmcheck.AnalyzeOptions(path, "mnist"))  # type: ignore[arg-type]
+    for data in (None, arrays()[0], (1, 2, 3)):
+        with pytest.raises(UsageError, match="the data are missing or of no known form"):
+            nmcheck.analyze(path, data)  # type: ignore[arg-type]
+    for one in (str(path), path, onnx.load(path)):
+        with pytest.raises(UsageError, match="needs two models or more"):
+            nmcheck.compare(one, arrays())  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="sigma is no setting; choose from sigmas, noise"):
         nmcheck.analyze(path, arrays(), sigma=0.1)
     with pytest.raises(UsageError, match="--samples must be at least 1"):

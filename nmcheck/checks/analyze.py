@@ -87,6 +87,7 @@ def _analyze(options: AnalyzeOptions, progress: Progress, resources: ExitStack) 
         flips = tuple(sampled_flips(case, sigma, runs.references[sigma]) for sigma in options.sigmas)
         probed = tuple(dict.fromkeys(node for run in runs.engines.values() for node in run.probed))
     with progress.stage("Robustness bounds", None):
+        # Made when first asked for: here, so that the progress shown is that of the work.
         _ = case.layer_bounds
     with progress.stage("Attacks", len(case.pixels) * len(CHEAP_ATTACKS)) as advance:
         attacked = attack_uppers(case, session, "l2", attacks=CHEAP_ATTACKS, seed=options.seed, advance=advance)

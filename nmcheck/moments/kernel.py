@@ -132,16 +132,9 @@ def relu_residual_seen_by(
     covariance: Float[Tensor, "p p"],
     scale: float | Tensor = 1.0,
 ) -> Float[Tensor, "d d"]:
-    """B (Cov(relu z) - D Cov(z) D) B', D = diag(Phi): what the mean derivatives leave of ``relu_covariance_seen_by``.
+    """B (Cov(relu z) - D Cov(z) D) B', D = diag(Phi): what the mean derivatives leave of the covariance.
 
-    Args:
-        outer: B.
-        mean: of z.
-        covariance: of z over ``scale``; symmetric, only its diagonal and upper triangle decide.
-        scale: at least 0.
-
-    Raises:
-        ValueError: a variance on the diagonal is negative or not a number.
+    Arguments and errors as those of ``relu_covariance_seen_by``.
     """
     sd = _deviations(scale * covariance.diagonal())
     own = relu_variance(mean, sd) - (relu_gate(mean, sd) * sd).square()

@@ -77,7 +77,7 @@ def decode(document: Any, record: type[R]) -> R:
         return msgspec.convert(_with_fields(document, _renamed(record)), record)
     except msgspec.ValidationError as error:
         what, _, where = str(error).replace("`", "").partition(" - at ")
-        place = where.removeprefix("$").removeprefix(".").replace("class_", "class")
+        place = re.sub(r"\w+", lambda name: key_of(name[0]), where.removeprefix("$").removeprefix("."))
         what = re.sub(r"^Expected str matching regex '\^\((\S*)\)\$'", lambda names: f"expected {names[1]}", what)
         raise DocumentError(f"{place or 'it'}: {what[0].lower() + what[1:]}") from error
 
